@@ -700,6 +700,28 @@ impl Story<'_> {
             ..Default::default()
         };
         keys.reseal_secrets(marked(reseal)).await.expect("resealed");
+        self.dead_letters().await;
+    }
+
+    async fn dead_letters(&mut self) {
+        let mut audit = AuditServiceClient::new(self.authority.transport(OPERATOR));
+        let list = v1::ListDeadLettersRequest::default();
+        audit.list_dead_letters(marked(list)).await.expect("listed");
+        let retry = |export: &str| v1::RetryDeadLettersRequest {
+            export: export.into(),
+            reason: REASON.into(),
+            ..Default::default()
+        };
+        let retried = audit.retry_dead_letters(marked(retry("siem"))).await;
+        retried.expect("none is there");
+        let refused = audit.retry_dead_letters(marked(retry(""))).await;
+        self.seen.error(refused);
+        let drop = v1::DropDeadLettersRequest {
+            export: "siem".into(),
+            reason: REASON.into(),
+            ..Default::default()
+        };
+        audit.drop_dead_letters(marked(drop)).await.expect("none");
     }
 
     async fn installation(&mut self) {

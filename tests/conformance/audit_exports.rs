@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use portcullis_authority::{
-    domain::{AuditEvent, ExportPlace, ExportStatus, TrailMark, TrailPosition},
+    domain::{
+        AuditEvent, DeadLetterAnswer, DeadLetterId, Entry, ExportPlace, ExportStatus, Mutation,
+        TrailMark, TrailPosition,
+    },
     store::{ExportClaim, Store},
 };
 use portcullis_contract::position::{Chain, Revision};
@@ -235,10 +238,72 @@ async fn a_dead_letter_leads_to_its_event_until_it_is_delivered(engine: Engine) 
     assert_eq!(status(&*store).await.expect("known").dead_letters, 1);
 }
 
+async fn dead_letters_are_listed_page_by_page_and_answered(engine: Engine) {
+    let place = engine.place().await;
+    let store = place.store().await;
+    let events = trail(&*store, &["ada", "bob", "eve"]).await;
+    let fence = claim(&*store, ONE).await.expect("a claim").fence;
+    let mut ids = Vec::new();
+    for event in &events {
+        let buried = store.bury_event(EXPORT, fence, event.position, "answered 400");
+        assert!(buried.await.expect("an answer"));
+        ids.push(DeadLetterId {
+            event: event.position.event,
+            ordinal: event.position.ordinal,
+        });
+    }
+    ids.sort_by_key(|id| (id.event.to_bytes(), id.ordinal));
+
+    // One letter a page, of this export and of all.
+    for export in [Some(EXPORT), None] {
+        let mut listed = Vec::new();
+        let mut after: Option<DeadLetterId> = None;
+        loop {
+            let position = after.map(|letter| (EXPORT, letter));
+            let page = store.list_dead_letters(export, position, 1).await;
+            let page = page.expect("a page");
+            let Some(letter) = page.first() else { break };
+            assert_eq!((page.len(), &*letter.export), (1, EXPORT));
+            assert_eq!((&*letter.problem, letter.is_due), ("answered 400", false));
+            assert!(!letter.is_event_gone);
+            assert_eq!(letter.tenant_id, events[0].tenant_id);
+            listed.push(letter.id);
+            after = Some(letter.id);
+        }
+        assert_eq!(listed, ids);
+    }
+    let others = store.list_dead_letters(Some("archive"), None, 9).await;
+    assert!(others.expect("a page").is_empty());
+
+    let answer = async |letters: &[DeadLetterId], answer: DeadLetterAnswer| {
+        let mutation = Mutation::AnswerDeadLetters {
+            export: EXPORT.to_owned(),
+            letters: letters.to_vec(),
+            answer,
+        };
+        apply(&*store, Entry::internal(mutation)).await.changed
+    };
+    let count = async |only_idle: bool| {
+        let counted = store.count_dead_letters(EXPORT, only_idle).await;
+        counted.expect("a count")
+    };
+    assert_eq!(answer(&ids[..1], DeadLetterAnswer::Retry).await, 1);
+    assert_eq!((count(false).await, count(true).await), (3, 2));
+    let idle = store.next_dead_letters(EXPORT, true, 9).await;
+    assert_eq!(idle.expect("letters"), ids[1..]);
+    let due = store.due_dead_letters(EXPORT, 9).await.expect("events");
+    assert_eq!(due.len(), 1);
+
+    assert_eq!(answer(&ids[..2], DeadLetterAnswer::Drop).await, 2);
+    assert_eq!(answer(&ids[..2], DeadLetterAnswer::Drop).await, 0);
+    assert_eq!((count(false).await, count(true).await), (1, 1));
+}
+
 crate::on_every_engine! {
     a_claim_counts_until_its_lease_ends,
     a_dead_letter_leads_to_its_event_until_it_is_delivered,
     a_status_says_how_far_an_export_is_behind,
+    dead_letters_are_listed_page_by_page_and_answered,
     an_earlier_claim_changes_nothing,
     an_export_begins_at_its_start_and_goes_on_at_its_place,
     an_export_that_stopped_is_claimed_by_nobody,

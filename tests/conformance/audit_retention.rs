@@ -546,7 +546,7 @@ async fn the_record_of_an_authority_that_crashed_goes_after_a_day(engine: Engine
         let insert = "INSERT INTO authority_beat VALUES ($1, 1, $2)";
         query(&place, insert, &values).await;
     }
-    store.end_beats(&[0xff; 16]).await.expect("ended");
+    store.remove_old_beats().await.expect("removed");
     let left = query(&place, "SELECT authority_id FROM authority_beat", &[]).await;
     assert_eq!(left.len(), 1);
     assert_eq!(left[0].array::<16>(ONLY).expect("an id"), [2; 16]);

@@ -247,7 +247,13 @@ async fn ended_sessions_are_listed_for_the_retention_and_then_removed(engine: En
     let early = sweep(&*store, Duration::from_secs(60)).await;
     assert_eq!(early, 0, "they are kept for a minute");
     assert_eq!(all(&*store, &of("t", None, None)).await.len(), 4);
+    // Those that have ended have an age, and one that lives has none.
+    let kept = store.remove_ended(None, Duration::from_secs(60), 9).await;
+    let oldest = kept.expect("a step").oldest.expect("an age");
+    assert!(oldest < Duration::from_secs(60), "{oldest:?}");
     assert_eq!(sweep(&*store, Duration::ZERO).await, 3);
+    let left = store.remove_ended(None, Duration::ZERO, 9).await;
+    assert_eq!(left.expect("a step").oldest, None);
     assert_eq!(all(&*store, &of("t", None, None)).await, ids(&[&active]));
     assert!(
         store

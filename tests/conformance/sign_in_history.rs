@@ -223,7 +223,14 @@ async fn what_no_sign_in_has_seen_for_long_is_forgotten(engine: Engine) {
         ..sign_in("t", "w")
     };
     open(&*store, &again).await;
+    // Ninety thousand seconds are 25 hours.
+    let kept = store.remove_old_history(None, 2 * DAY, 9).await;
+    let oldest = kept.expect("a step").oldest.expect("an age");
+    assert!(oldest > DAY && oldest < 2 * DAY, "{oldest:?}");
     assert_eq!(remove_old(&*store, DAY).await, 4);
+    let kept = store.remove_old_history(None, DAY, 9).await;
+    let oldest = kept.expect("a step").oldest.expect("an age");
+    assert!(oldest < DAY, "{oldest:?}");
     let left = query(
         &place,
         "SELECT user_id FROM user_history ORDER BY user_id",

@@ -16,6 +16,7 @@ use portcullis_tests::{
     process::run,
     serve::Serve,
     shim::Shim,
+    telemetry::Scraped,
     wait::eventually,
 };
 use tempfile::TempDir;
@@ -171,6 +172,40 @@ async fn verify_files(files: &[PathBuf]) -> (Option<i32>, String, String) {
     run(&arguments).await
 }
 
+/// The metrics say what went, how old the rest is, and when each kind was gone through.
+async fn the_removal_is_measured(serve: &Serve) {
+    let scraped = eventually("a round over all kinds", async || {
+        let scraped = Scraped::of(serve.http).await;
+        let of = |name: &str, kind: &str| scraped.value(name, &[("portcullis_kind", kind)]);
+        for kind in ["sessions", "history", "audit_events"] {
+            // All sessions of before have ended forty days ago, and are kept for thirty.
+            let is_gone = of("portcullis_removal_rows_total", kind)? > 0.0;
+            if !is_gone && kind != "history" {
+                return None;
+            }
+        }
+        of("portcullis_removal_oldest_seconds", "audit_events")?;
+        Some(scraped)
+    })
+    .await;
+    let of = |name: &str, kind: &str| {
+        let value = scraped.value(name, &[("portcullis_kind", kind)]);
+        value.unwrap_or_else(|| panic!("{name} of {kind}: {}", scraped.text()))
+    };
+    for kind in ["sessions", "history", "cutoffs", "audit_events"] {
+        let age = of("portcullis_removal_round_age_seconds", kind);
+        assert!((0.0..600.0).contains(&age), "{kind}: {age}");
+    }
+    let day = DAY.as_secs_f64();
+    // The tenant that keeps its events for good.
+    let oldest = of("portcullis_removal_oldest_seconds", "audit_events");
+    assert!((39.0 * day..41.0 * day).contains(&oldest), "{oldest}");
+    // Nobody said on what device they were, so there is no history that has an age.
+    let history = [("portcullis_kind", "history")];
+    let oldest = scraped.value("portcullis_removal_oldest_seconds", &history);
+    assert_eq!(oldest, None);
+}
+
 async fn old_events_are_archived_and_then_removed(is_postgres: bool) {
     let installation = Installation::new(is_postgres).await;
     long_ago(&installation, 6).await;
@@ -190,6 +225,7 @@ async fn old_events_are_archived_and_then_removed(is_postgres: bool) {
     })
     .await;
     assert!(events(&serve, KEEPER).await >= 12, "{}", serve.log());
+    the_removal_is_measured(&serve).await;
 
     // The archive has what is gone.
     let files = installation.files();

@@ -27,6 +27,7 @@ mod examples;
 mod gateway;
 mod grpc_web;
 mod hostile;
+mod key_sources;
 mod lists;
 mod messages;
 mod metrics;

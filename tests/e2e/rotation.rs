@@ -654,6 +654,52 @@ async fn a_value_of_a_key_that_an_authority_lacks_is_not_resealed() {
 }
 
 #[tokio::test]
+async fn a_damaged_value_is_named_and_does_not_hold_up_the_others() {
+    let schema = postgres::fresh_schema().await;
+    let mut line = CommandLine::start_with(|config| {
+        config.store.url = schema.url.clone();
+        quick(config);
+    })
+    .await;
+    let old = KeyFile::of(&line.authority.config);
+    let new = KeyFile::new(&line, "new.key");
+    let request = v1::RotateSigningKeyRequest {
+        reason: "to be damaged".into(),
+        ..Default::default()
+    };
+    let mut keys = line.authority.keys(OPERATOR);
+    let rotated = keys.rotate_signing_key(request).await;
+    let damaged = rotated.expect("rotated").into_inner().key;
+    let damaged = damaged.expect("a key").id;
+    rotate_signing_key(&line.authority).await;
+    // It is retired, so that no authority has to open it.
+    let retire = v1::RetireSigningKeyRequest {
+        key_id: damaged.clone(),
+        reason: "to be damaged".into(),
+        emergency: true,
+        ..Default::default()
+    };
+    keys.retire_signing_key(retire).await.expect("retired");
+    restart(&mut line.authority, &new, &[&old]).await;
+    // Somebody writes into the database: the last byte of the sealed key.
+    let admin = postgres::shared().await.admin().await;
+    let flip = format!(
+        "UPDATE {}.signing_keys SET sealed = set_byte(sealed, length(sealed) - 1, 255 - get_byte(sealed, length(sealed) - 1)) \
+         WHERE key_id = '{damaged}'",
+        schema.name
+    );
+    assert_eq!(admin.execute(&flip, &[]).await.expect("written"), 1);
+
+    // One value a step: the damaged one is met in the first steps, and the others are resealed all the same.
+    let step = [&RESEAL[..], &["--step", "1"]].concat();
+    line.run(&step)
+        .await
+        .failed(1, &[&damaged, "does not open"]);
+    assert_eq!(sealed(&line.authority, old.id).await, 1);
+    assert!(sealed(&line.authority, new.id).await > 3);
+}
+
+#[tokio::test]
 async fn a_token_of_a_secret_that_an_authority_has_not_read_yet_is_good_there() {
     let pair = Pair::start().await;
     let mut slow = pair.other;

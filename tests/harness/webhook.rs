@@ -16,8 +16,14 @@ use axum::{
     routing::post,
 };
 use http_body_util::BodyExt;
+use hyper::server::conn::http1;
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use serde_json::{Value, json};
 use tokio::{io::AsyncWriteExt, net::TcpListener, process::Command};
+use tokio_rustls::{
+    TlsAcceptor,
+    rustls::{ServerConfig, crypto::aws_lc_rs, pki_types::PrivateKeyDer},
+};
 
 use crate::{application::node_home, wait::within};
 
@@ -65,6 +71,8 @@ struct Inner {
     /// Answers to the next requests, with the seconds of `Retry-After`.
     next: VecDeque<(u16, Option<u64>)>,
     rule: Option<Rule>,
+    /// The first bytes of each connection to a port with TLS.
+    connections: Vec<Vec<u8>>,
 }
 
 /// A receiver on this machine.
@@ -72,6 +80,7 @@ struct Inner {
 pub struct WebhookReceiver {
     inner: Arc<Mutex<Inner>>,
     address: SocketAddr,
+    is_tls: bool,
 }
 
 impl WebhookReceiver {
@@ -87,13 +96,49 @@ impl WebhookReceiver {
             .route("/hooks/audit", post(receive))
             .with_state(Arc::clone(&inner));
         tokio::spawn(async move { axum::serve(listener, routes).await });
-        Self { inner, address }
+        Self {
+            inner,
+            address,
+            is_tls: false,
+        }
+    }
+
+    /// Starts one that speaks TLS only, with a certificate for `localhost` that a private authority signs. Returns the
+    /// certificate of that authority too.
+    ///
+    /// # Panics
+    /// When there is no port.
+    pub async fn start_with_tls() -> (Self, String) {
+        let authority = Issuer::new();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let inner = Arc::<Mutex<Inner>>::default();
+        let address = listener.local_addr().expect("an address");
+        let acceptor = authority.acceptor("localhost");
+        tokio::spawn(serve_tls(listener, acceptor, Arc::clone(&inner)));
+        let receiver = Self {
+            inner,
+            address,
+            is_tls: true,
+        };
+        (receiver, authority.certificate())
     }
 
     /// Its URL.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}/hooks/audit", self.address)
+        match self.is_tls {
+            true => format!("https://localhost:{}/hooks/audit", self.address.port()),
+            false => format!("http://{}/hooks/audit", self.address),
+        }
+    }
+
+    /// The connections that were opened, and the bytes that the first of them began with.
+    ///
+    /// # Panics
+    /// When another test thread panicked.
+    #[must_use]
+    pub fn connections(&self) -> Vec<Vec<u8>> {
+        self.inner.lock().expect("whole").connections.clone()
     }
 
     /// Answers the next request with a status.
@@ -128,6 +173,66 @@ impl WebhookReceiver {
         let mut received = self.received();
         received.retain(|request| request.answered < 300);
         received
+    }
+}
+
+/// A private certificate authority.
+struct Issuer {
+    certificate: rcgen::Certificate,
+    issuer: rcgen::Issuer<'static, rcgen::KeyPair>,
+}
+
+impl Issuer {
+    fn new() -> Self {
+        let mut params = rcgen::CertificateParams::default();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        Self {
+            certificate,
+            issuer: rcgen::Issuer::new(params, key),
+        }
+    }
+
+    fn certificate(&self) -> String {
+        self.certificate.pem()
+    }
+
+    fn acceptor(&self, name: &str) -> TlsAcceptor {
+        let key = rcgen::KeyPair::generate().expect("a key");
+        let params = rcgen::CertificateParams::new([name.to_owned()]).expect("a name");
+        let signed = params.signed_by(&key, &self.issuer).expect("signed");
+        let private = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
+        let provider = Arc::new(aws_lc_rs::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(vec![signed.der().clone()], private)
+            .expect("a certificate");
+        TlsAcceptor::from(Arc::new(config))
+    }
+}
+
+async fn serve_tls(listener: TcpListener, acceptor: TlsAcceptor, inner: Arc<Mutex<Inner>>) {
+    let routes = Router::new()
+        .route("/hooks/audit", post(receive))
+        .with_state(Arc::clone(&inner));
+    while let Ok((stream, _)) = listener.accept().await {
+        let (acceptor, routes, inner) = (acceptor.clone(), routes.clone(), Arc::clone(&inner));
+        tokio::spawn(async move {
+            let mut begin = [0; 5];
+            let peeked = stream.peek(&mut begin).await.unwrap_or(0);
+            let begin = begin[..peeked].to_vec();
+            inner.lock().expect("whole").connections.push(begin);
+            let Ok(encrypted) = acceptor.accept(stream).await else {
+                return;
+            };
+            let service = TowerToHyperService::new(routes);
+            let served = http1::Builder::new().serve_connection(TokioIo::new(encrypted), service);
+            // A client that goes away is no fault of the receiver.
+            let _ended = served.await;
+        });
     }
 }
 

@@ -31,6 +31,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         tools::PGBOUNCER,
         tools::RSYSLOG,
         tools::PROMETHEUS,
+        tools::SOFTHSM,
+        tools::OPENSC,
         tools::PYTHON,
         tools::NPM,
     ])?;

@@ -131,6 +131,22 @@ pub(crate) const RSYSLOG: Need = Need {
     met: || has_server("rsyslogd") && has_rsyslog_tls(),
 };
 
+/// Tokens of PKCS#11 in files.
+pub(crate) const SOFTHSM: Need = Need {
+    name: "SoftHSM 2",
+    packages: &["softhsm2"],
+    services: &[],
+    met: || shell::on_path("softhsm2-util"),
+};
+
+/// Makes keys in tokens of PKCS#11.
+pub(crate) const OPENSC: Need = Need {
+    name: "OpenSC's pkcs11-tool",
+    packages: &["opensc"],
+    services: &[],
+    met: || shell::on_path("pkcs11-tool"),
+};
+
 /// A peer of the bench. Debian ships it in the server's package.
 pub(crate) const PGBENCH: Need = Need {
     name: "PostgreSQL's pgbench",

@@ -32,7 +32,7 @@ pub use self::{
     },
     callers::{BearerConfig, BearerDigest, CallerConfig, Role},
     identity_providers::{IdentityProviderConfig, LogoutAlgorithm},
-    keys::{KeyConfig, MasterKeySource},
+    keys::{KeyConfig, MasterKeySource, Pkcs11Config, SecretSource, VaultConfig},
     limits::LimitsConfig,
     log::LogConfig,
     places::PlacesConfig,

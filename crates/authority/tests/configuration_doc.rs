@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use portcullis_authority::config::{
-    AuditExportConfig, CallerConfig, Config, FileExportConfig, IdentityProviderConfig, Role,
-    SyslogExportConfig, WebhookExportConfig,
+    AuditExportConfig, CallerConfig, Config, FileExportConfig, IdentityProviderConfig,
+    Pkcs11Config, Role, SyslogExportConfig, VaultConfig, WebhookExportConfig,
 };
 use portcullis_serving::config::Layers;
 use serde_json::{Value, json};
@@ -117,6 +117,21 @@ fn audit_export_keys() -> BTreeMap<String, Value> {
     keys
 }
 
+/// The keys of the two tables that a master key may be.
+fn master_key_tables() -> BTreeMap<String, Value> {
+    let secret = json!({ "file": "secret" });
+    let pkcs11: Pkcs11Config = export(json!({
+        "module": "m.so", "token": "t", "key": "k", "pin": secret,
+    }));
+    let vault: VaultConfig = export(json!({
+        "address": "https://vault", "ca_file": "ca.pem", "namespace": "n", "key": "k", "version": 1,
+        "token": secret,
+    }));
+    let mut keys = keys_of("keys.master_key_pkcs11", &pkcs11);
+    keys.extend(keys_of("keys.master_key_vault", &vault));
+    keys
+}
+
 fn provider_keys() -> Vec<String> {
     let provider: IdentityProviderConfig =
         serde_json::from_value(json!({ "issuer": "i", "client_id": "c" })).expect("a provider");
@@ -148,7 +163,7 @@ fn every_key_stands_in_the_document_with_its_default() {
     for key in caller_keys().into_iter().chain(provider_keys()) {
         assert!(documented.contains_key(&key), "{key} is not documented");
     }
-    for (key, value) in audit_export_keys() {
+    for (key, value) in audit_export_keys().into_iter().chain(master_key_tables()) {
         let cell = documented
             .get(&key)
             .unwrap_or_else(|| panic!("{key} is not documented"));
@@ -167,12 +182,14 @@ fn every_key_stands_in_the_document_with_its_default() {
 fn every_key_of_the_document_is_one() {
     let (configured, callers, exports) = (configured(), caller_keys(), audit_export_keys());
     let providers = provider_keys();
+    let tables = master_key_tables();
     for key in documented().keys() {
         assert!(
             configured.contains_key(key)
                 || callers.contains(key)
                 || exports.contains_key(key)
-                || providers.contains(key),
+                || providers.contains(key)
+                || tables.contains_key(key),
             "there is no key {key}"
         );
     }

@@ -12,6 +12,7 @@ use portcullis_contract::{
 use super::{
     Actor, Policy, UserRole, UserRoles,
     api_key::NewApiKey,
+    audit_export::{DeadLetterAnswer, DeadLetterId},
     key::NewKey,
     secret::{NewSecret, Resealed, SecretId},
 };
@@ -167,6 +168,15 @@ pub enum Mutation {
     RetireSecret(SecretId),
     /// Puts values that another master key seals into the place of those that were read.
     Reseal(Vec<Resealed>),
+    /// Asks for one more attempt to deliver dead letters of an export, or deletes them.
+    AnswerDeadLetters {
+        /// The name of the export.
+        export: String,
+        /// The letters. One that is not there any more is no error.
+        letters: Vec<DeadLetterId>,
+        /// The answer.
+        answer: DeadLetterAnswer,
+    },
     /// Drops the previous generation of revocations, if the last turn is old enough.
     ///
     /// The least age of the last turn is the sum of both.
@@ -330,6 +340,7 @@ impl Mutation {
             | Self::AddSecret(_)
             | Self::RetireSecret(_)
             | Self::Reseal(_)
+            | Self::AnswerDeadLetters { .. }
             | Self::Turn { .. }
             | Self::ClockSetBack { .. }
             | Self::ForgetApiKeys(_)
@@ -367,6 +378,7 @@ impl Mutation {
             | Self::AddSecret(_)
             | Self::RetireSecret(_)
             | Self::Reseal(_)
+            | Self::AnswerDeadLetters { .. }
             | Self::Turn { .. }
             | Self::ForgetApiKeys(_)
             | Self::Record => false,
@@ -412,6 +424,7 @@ impl Mutation {
             Self::SignOutUsers { users, .. } => users.len(),
             Self::Repeat { serials, cuts } => serials.len() + cuts.len(),
             Self::Reseal(values) => values.len(),
+            Self::AnswerDeadLetters { letters, .. } => letters.len(),
             // It weighs as much as it may write, so that revocations do not wait behind it.
             Self::Record => Self::RECORDED_MAX as usize,
             Self::ClockSetBack { .. } => Self::FORGOTTEN_MAX as usize,
@@ -446,6 +459,14 @@ impl Mutation {
             Self::AddSecret(_) => "secret.add",
             Self::RetireSecret(_) => "secret.retire",
             Self::Reseal(_) => "secret.reseal",
+            Self::AnswerDeadLetters {
+                answer: DeadLetterAnswer::Retry,
+                ..
+            } => "dead_letter.retry",
+            Self::AnswerDeadLetters {
+                answer: DeadLetterAnswer::Drop,
+                ..
+            } => "dead_letter.drop",
             Self::Turn { .. } => "log.turn",
             Self::ForgetApiKeys(_) => "api_key.forget",
             Self::Record => "log.record",

@@ -60,7 +60,9 @@ pub use self::{
         AuditEvent, AuditFault, AuditFilter, AuditPosition, AuditVerdict, CodedRecord, ErasedRows,
         PendingEvent, TrailBegin, TrailPosition,
     },
-    audit_export::{ExportPlace, ExportStatus, TrailMark},
+    audit_export::{
+        DeadLetter, DeadLetterAnswer, DeadLetterId, ExportPlace, ExportStatus, TrailMark,
+    },
     entry::{Cause, Details, Entry, EntryError, Mutation, Outcome, SignedOut},
     erasure::{ErasedCounts, Erasure, erased_owner},
     export::{ExportKind, ExportedRecord, ExportedValue},

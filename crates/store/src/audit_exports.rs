@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use portcullis_domain::{AuditEvent, AuditPosition, ExportPlace, ExportStatus};
+use portcullis_domain::{
+    AuditEvent, AuditPosition, DeadLetter, DeadLetterId, ExportPlace, ExportStatus,
+};
 
 use crate::StoreError;
 
@@ -104,6 +106,35 @@ pub trait AuditExportStore: Send + Sync + 'static {
         export: &str,
         limit: u32,
     ) -> Result<Vec<AuditEvent>, StoreError>;
+
+    /// Lists at most `limit` dead letters of one export, or of all, by export and event, after a letter.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn list_dead_letters(
+        &self,
+        export: Option<&str>,
+        after: Option<(&str, DeadLetterId)>,
+        limit: u32,
+    ) -> Result<Vec<DeadLetter>, StoreError>;
+
+    /// Counts the dead letters of an export, or those that no operator wants delivered once more, up to
+    /// [`DEAD_LETTERS_COUNTED_MAX`].
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn count_dead_letters(&self, export: &str, only_idle: bool) -> Result<u64, StoreError>;
+
+    /// Returns at most `limit` dead letters of an export, or of those that no operator wants delivered once more.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn next_dead_letters(
+        &self,
+        export: &str,
+        only_idle: bool,
+        limit: u32,
+    ) -> Result<Vec<DeadLetterId>, StoreError>;
 
     /// Removes a dead letter that was delivered after all.
     ///

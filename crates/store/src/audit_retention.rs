@@ -101,6 +101,12 @@ pub trait AuditRetentionStore: Send + Sync + 'static {
     /// When the store fails.
     async fn trail_begin(&self) -> Result<(TrailBegin, Option<CodedRecord>), StoreError>;
 
+    /// The age of the oldest batch of the log whose events the trail still has. None: the log is empty.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn trail_age(&self) -> Result<Option<Duration>, StoreError>;
+
     /// The record at a place. None: there is none any more.
     ///
     /// # Errors

@@ -66,6 +66,12 @@ pub trait LogStore: Send + Sync + 'static {
     /// When the store fails.
     async fn end_beats(&self, authority: &[u8; 16]) -> Result<(), StoreError>;
 
+    /// Removes records that are a day old, of authorities that crashed.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn remove_old_beats(&self) -> Result<(), StoreError>;
+
     /// Makes a small durable write on engines whose beat only reads. A full disk shows here first.
     ///
     /// # Errors

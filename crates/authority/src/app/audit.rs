@@ -7,7 +7,7 @@ use crate::{
     domain::{
         AuditEvent, AuditFault, AuditFilter, AuditPosition, AuditVerdict, CodedRecord, SignedOut,
     },
-    keys::MasterKeys,
+    keys::{MasterKeys, Unsealable},
     store::Codes,
 };
 
@@ -83,7 +83,7 @@ pub(crate) async fn verify_audit_trail(
     };
     // The store cannot tell a removal because of age from one by somebody else. The codes can.
     if verdict.fault.is_none() {
-        verdict.fault = find_forged(&RecordCodes(app.secrets.master()), &verdict.records);
+        verdict.fault = find_unproven(app.secrets.master(), &verdict.records);
     }
     // A fault in the rows says where the trail was changed. The comparison could only say that it was.
     if verdict.fault.is_none() {
@@ -92,13 +92,25 @@ pub(crate) async fn verify_audit_trail(
     Ok(verdict)
 }
 
-fn find_forged(codes: &dyn Codes, records: &[CodedRecord]) -> Option<AuditFault> {
-    let forged = records.iter().find(|record| !codes.is_genuine(record))?;
-    Some(AuditFault {
-        revision: forged.revision,
-        row: None,
-        problem: "no authority has made the record of a removal",
-    })
+/// Finds the first record of a removal that this authority cannot prove to be of an authority.
+fn find_unproven(master: &MasterKeys, records: &[CodedRecord]) -> Option<AuditFault> {
+    for record in records {
+        let problem = match master.verify(&record.bytes, &record.code) {
+            Ok(()) => continue,
+            Err(Unsealable::Damaged) => "no authority has made the record of a removal",
+            // The id in front of the code is public, so a forger can name a key that nobody has.
+            Err(Unsealable::OtherKey { .. }) => {
+                "the record of a removal names a master key that this authority does not have: add that key to \
+                 keys.other_master_keys, or it is forged"
+            }
+        };
+        return Some(AuditFault {
+            revision: record.revision,
+            row: None,
+            problem,
+        });
+    }
+    None
 }
 
 /// The codes of records of removals, by the master key.
@@ -137,4 +149,39 @@ async fn compare_with_applied(
         row: None,
         problem: "the log up to here is not the one that this authority has applied",
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::MasterKey;
+
+    #[test]
+    fn a_record_of_a_key_that_is_missing_is_told_from_a_forged_one() {
+        let master = MasterKeys::from(MasterKey::generate());
+        let record = |revision: u64, code: Vec<u8>| CodedRecord {
+            revision: Revision(revision),
+            bytes: b"record".to_vec(),
+            code,
+        };
+        let genuine = record(1, master.authenticate(b"record"));
+        assert_eq!(find_unproven(&master, &[]), None);
+        assert_eq!(find_unproven(&master, &[genuine.clone()]), None);
+
+        let forged = record(2, master.authenticate(b"another"));
+        let cut = record(3, Vec::new());
+        let foreign = MasterKeys::from(MasterKey::generate());
+        let of_other_key = record(4, foreign.authenticate(b"record"));
+        for (unproven, word) in [
+            (forged, "no authority has made"),
+            (cut, "no authority has made"),
+            (of_other_key, "keys.other_master_keys"),
+        ] {
+            let revision = unproven.revision;
+            let fault = find_unproven(&master, &[genuine.clone(), unproven]);
+            let fault = fault.expect("a fault");
+            assert_eq!(fault.revision, revision);
+            assert!(fault.problem.contains(word), "{fault:?}");
+        }
+    }
 }

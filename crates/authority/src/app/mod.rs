@@ -10,6 +10,7 @@ pub(crate) mod audit_watch;
 mod authentication;
 mod caller;
 mod change;
+pub(crate) mod dead_letters;
 pub(crate) mod erasure;
 mod error;
 pub(crate) mod export;

@@ -61,6 +61,20 @@ pub(crate) struct ResealedPiece {
     pub(crate) resealed: u32,
     /// The values that other master keys sealed.
     pub(crate) remaining: u64,
+    /// The places of values that their key does not open.
+    pub(crate) damaged: Vec<String>,
+}
+
+/// The most damaged values that are passed over. Behind more of them nothing is found.
+const DAMAGED_MAX: u32 = 64;
+
+/// The outcome for one value.
+enum ResealOutcome {
+    Resealed(Resealed),
+    /// A checkpoint or record that is not kept any more.
+    Gone,
+    /// Its master key does not open it.
+    Damaged,
 }
 
 /// Lists all secrets.
@@ -202,12 +216,26 @@ pub(crate) async fn reseal_secrets(
     let master_key = app.secrets.master().current();
     let values = app
         .store
-        .sealed_by_others(&master_key.0, values_max)
+        .sealed_by_others(&master_key.0, values_max + DAMAGED_MAX)
         .await?;
     let mut resealed = Vec::with_capacity(values.len());
+    let mut damaged = Vec::new();
     for value in values {
-        resealed.extend(reseal_value(app, value).await?);
+        if resealed.len() == values_max as usize {
+            break;
+        }
+        let place = value.place.to_string();
+        match reseal_value(app, value).await? {
+            ResealOutcome::Resealed(value) => resealed.push(value),
+            ResealOutcome::Gone => {}
+            ResealOutcome::Damaged => {
+                tracing::error!(place, "a sealed value is damaged");
+                damaged.push(place);
+            }
+        }
     }
+    // At most so many are passed over, so there are more only if nothing else was found.
+    damaged.truncate(DAMAGED_MAX as usize);
 
     let mut changed = 0;
     if !resealed.is_empty() {
@@ -220,18 +248,19 @@ pub(crate) async fn reseal_secrets(
         master_key,
         resealed: changed,
         remaining: count_remaining(app, master_key).await?,
+        damaged,
     })
 }
 
-/// Seals one value. None: a checkpoint or record that is not kept any more.
-async fn reseal_value(app: &App, value: SealedValue) -> Result<Option<Resealed>, AppError> {
+/// Seals one value.
+async fn reseal_value(app: &App, value: SealedValue) -> Result<ResealOutcome, AppError> {
     let master = app.secrets.master();
     let new = match &value.place {
         SealedPlace::Secret(id) => master.reseal(&id.to_string(), &value.sealed),
         SealedPlace::SigningKey(id) => master.reseal(&signing_key_purpose(id), &value.sealed),
         SealedPlace::Checkpoint(revision) => {
             let Some((view, code)) = app.store.checkpoint_at(*revision).await? else {
-                return Ok(None);
+                return Ok(ResealOutcome::Gone);
             };
             // Only a view that one of the keys vouches for gets a new code.
             master
@@ -240,7 +269,7 @@ async fn reseal_value(app: &App, value: SealedValue) -> Result<Option<Resealed>,
         }
         SealedPlace::Removal(place) => {
             let Some(record) = app.store.removal_record(*place).await? else {
-                return Ok(None);
+                return Ok(ResealOutcome::Gone);
             };
             // A record that somebody forged stays as it is, for the verification to find.
             master
@@ -249,7 +278,7 @@ async fn reseal_value(app: &App, value: SealedValue) -> Result<Option<Resealed>,
         }
     };
     match new {
-        Ok(new) => Ok(Some(Resealed {
+        Ok(new) => Ok(ResealOutcome::Resealed(Resealed {
             place: value.place,
             old: value.sealed,
             new,
@@ -258,10 +287,7 @@ async fn reseal_value(app: &App, value: SealedValue) -> Result<Option<Resealed>,
             sealed_by,
             configured,
         }) => Err(AppError::MasterKeyUnknown(sealed_by, configured)),
-        Err(Unsealable::Damaged) => {
-            tracing::error!(place = %value.place, "a sealed value is damaged");
-            Err(AppError::Internal)
-        }
+        Err(Unsealable::Damaged) => Ok(ResealOutcome::Damaged),
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
+use http::Uri;
 use portcullis_contract::key::Algorithm;
 use serde::{Deserialize, Serialize};
 
 use super::{
     ConfigError,
     bounds::{DAY, MINUTE, check_durations},
+    web_origin::LOOPBACK_HOSTS,
 };
 
 /// `[keys]`
@@ -21,6 +23,10 @@ pub struct KeyConfig {
     pub master_key_credential: Option<String>,
     /// Program that prints the master key, and its arguments. Empty: not this one.
     pub master_key_command: Vec<String>,
+    /// Key in a token of PKCS#11 from which the master key is derived.
+    pub master_key_pkcs11: Option<Pkcs11Config>,
+    /// Key of Vault's transit engine from which the master key is derived.
+    pub master_key_vault: Option<VaultConfig>,
     /// Further master keys: each opens the values that it sealed before.
     pub other_master_keys: Vec<MasterKeySource>,
     /// Algorithm of the first signing key and of every key made by a rotation. Existing keys keep theirs.
@@ -30,10 +36,72 @@ pub struct KeyConfig {
     pub activation_delay: Duration,
 }
 
-/// `[[keys.other_master_keys]]`: one of the three.
+/// `[[keys.other_master_keys]]`: one of the five.
 #[derive(Clone, Default, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MasterKeySource {
+    /// File.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+    /// Name of systemd's credential.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credential: Option<String>,
+    /// Program and its arguments.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub command: Vec<String>,
+    /// Key in a token of PKCS#11.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pkcs11: Option<Pkcs11Config>,
+    /// Key of Vault's transit engine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vault: Option<VaultConfig>,
+}
+
+/// `keys.master_key_pkcs11`: a secret key in a token. It never leaves the token.
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pkcs11Config {
+    /// The library that speaks to the token, by its whole path.
+    pub module: PathBuf,
+    /// Label of the token.
+    pub token: String,
+    /// Label of the key.
+    pub key: String,
+    /// The user's PIN.
+    pub pin: SecretSource,
+}
+
+/// `keys.master_key_vault`: a key of the transit engine of Vault or OpenBao. It never leaves the server.
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct VaultConfig {
+    /// `https://` and the address. `http://` is for this machine only.
+    pub address: String,
+    /// PEM file with the certificates that sign the server's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<PathBuf>,
+    /// Namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// Path of the transit engine.
+    #[serde(default = "default_mount")]
+    pub mount: String,
+    /// Name of the key.
+    pub key: String,
+    /// Version of the key. Another version makes another master key.
+    pub version: u32,
+    /// The token that may use the key.
+    pub token: SecretSource,
+}
+
+fn default_mount() -> String {
+    "transit".to_owned()
+}
+
+/// A PIN or a token: one of the three.
+#[derive(Clone, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SecretSource {
     /// File.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
@@ -47,6 +115,10 @@ pub struct MasterKeySource {
 
 /// The most further master keys. A rotation needs one.
 const OTHER_MASTER_KEYS_MAX: usize = 4;
+/// The longest label of a key of PKCS#11, in bytes. Tokens have 32.
+const LABEL_BYTES_MAX: usize = 255;
+/// The longest path in Vault, in bytes.
+const VAULT_PATH_BYTES_MAX: usize = 255;
 
 impl Default for KeyConfig {
     fn default() -> Self {
@@ -54,6 +126,8 @@ impl Default for KeyConfig {
             master_key_file: PathBuf::new(),
             master_key_credential: None,
             master_key_command: Vec::new(),
+            master_key_pkcs11: None,
+            master_key_vault: None,
             other_master_keys: Vec::new(),
             algorithm: Algorithm::default(),
             activation_delay: MINUTE,
@@ -69,6 +143,8 @@ impl KeyConfig {
             file: (!file.as_os_str().is_empty()).then(|| file.clone()),
             credential: self.master_key_credential.clone(),
             command: self.master_key_command.clone(),
+            pkcs11: self.master_key_pkcs11.clone(),
+            vault: self.master_key_vault.clone(),
         }
     }
 
@@ -100,20 +176,128 @@ impl KeyConfig {
 
 /// Checks the form of a source. A source that does not exist is found when it is read.
 fn check_source(source: &MasterKeySource, prefix: &str) -> Result<(), ConfigError> {
-    if let Some(credential) = &source.credential
-        && !is_credential_name(credential)
-    {
-        let problem = "must be the name of a credential, without a slash";
-        return Err(ConfigError::new(format!("{prefix}credential"), problem));
+    check_credential(source.credential.as_deref(), prefix)?;
+    check_command(&source.command, prefix)?;
+    if let Some(pkcs11) = &source.pkcs11 {
+        pkcs11.check(&format!("{prefix}pkcs11"))?;
     }
-    if let Some(program) = source.command.first()
-        && !program.starts_with('/')
-    {
-        // No search by $PATH, which is another one in a unit of systemd than in a shell.
-        let problem = "must begin with the whole path of a program";
-        return Err(ConfigError::new(format!("{prefix}command"), problem));
+    if let Some(vault) = &source.vault {
+        vault.check(&format!("{prefix}vault"))?;
     }
     Ok(())
+}
+
+fn check_credential(credential: Option<&str>, prefix: &str) -> Result<(), ConfigError> {
+    match credential {
+        Some(credential) if !is_credential_name(credential) => {
+            let problem = "must be the name of a credential, without a slash";
+            Err(ConfigError::new(format!("{prefix}credential"), problem))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_command(command: &[String], prefix: &str) -> Result<(), ConfigError> {
+    match command.first() {
+        // No search by $PATH, which is another one in a unit of systemd than in a shell.
+        Some(program) if !program.starts_with('/') => {
+            let problem = "must begin with the whole path of a program";
+            Err(ConfigError::new(format!("{prefix}command"), problem))
+        }
+        _ => Ok(()),
+    }
+}
+
+impl SecretSource {
+    fn check(&self, setting: &str) -> Result<(), ConfigError> {
+        let prefix = format!("{setting}.");
+        check_credential(self.credential.as_deref(), &prefix)?;
+        check_command(&self.command, &prefix)?;
+        let sources = [
+            self.file.is_some(),
+            self.credential.is_some(),
+            !self.command.is_empty(),
+        ];
+        if sources.iter().filter(|is_set| **is_set).count() != 1 {
+            let problem = "must have one of file, credential and command";
+            return Err(ConfigError::new(setting, problem));
+        }
+        Ok(())
+    }
+}
+
+impl Pkcs11Config {
+    fn check(&self, setting: &str) -> Result<(), ConfigError> {
+        // A name without a slash would be looked up in the directories of libraries.
+        if !self.module.is_absolute() {
+            let problem = "must be the whole path of a library";
+            return Err(ConfigError::new(format!("{setting}.module"), problem));
+        }
+        for (field, label) in [("token", &self.token), ("key", &self.key)] {
+            let is_label = (1..=LABEL_BYTES_MAX).contains(&label.len());
+            if !is_label || label.chars().any(char::is_control) {
+                let problem = format!("must be 1 to {LABEL_BYTES_MAX} bytes");
+                return Err(ConfigError::new(format!("{setting}.{field}"), problem));
+            }
+        }
+        self.pin.check(&format!("{setting}.pin"))
+    }
+}
+
+impl VaultConfig {
+    fn check(&self, setting: &str) -> Result<(), ConfigError> {
+        let invalid = |field: &str, problem: &str| {
+            Err(ConfigError::new(format!("{setting}.{field}"), problem))
+        };
+        let Some((host, is_tls)) = self.server() else {
+            return invalid("address", "must be a URL as https://vault.example.com:8200");
+        };
+        // The answer is the master key.
+        if !is_tls && !LOOPBACK_HOSTS.contains(&host.as_str()) {
+            return invalid("address", "must begin with https://, or name this machine");
+        }
+        if is_tls != self.ca_file.is_some() {
+            return invalid("ca_file", "is required with https://, and only with it");
+        }
+        for (field, path) in [("mount", &self.mount), ("key", &self.key)] {
+            if !is_vault_path(path, field == "mount") {
+                return invalid(field, "must have letters, digits, `-`, `_` and `.` only");
+            }
+        }
+        if let Some(namespace) = &self.namespace
+            && !is_vault_path(namespace, true)
+        {
+            return invalid("namespace", "must be a path");
+        }
+        if self.version == 0 {
+            return invalid("version", "must be at least 1");
+        }
+        self.token.check(&format!("{setting}.token"))
+    }
+
+    /// The host, and true if it is spoken to over TLS.
+    fn server(&self) -> Option<(String, bool)> {
+        let url: Uri = self.address.parse().ok()?;
+        let is_tls = match url.scheme_str()? {
+            "https" => true,
+            "http" => false,
+            _ => return None,
+        };
+        let has_path = url.path_and_query().is_some_and(|path| path != "/");
+        let host = url.host().filter(|host| !host.is_empty())?;
+        let is_plain = !has_path && !self.address.contains('@');
+        is_plain.then(|| (host.to_owned(), is_tls))
+    }
+}
+
+/// Returns true for a name that means itself in a path. A mount and a namespace may have several parts.
+fn is_vault_path(path: &str, may_have_parts: bool) -> bool {
+    let is_part = |part: &str| {
+        let is_word = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        !part.is_empty() && part != "." && part != ".." && part.bytes().all(is_word)
+    };
+    let has_one = may_have_parts || !path.contains('/');
+    path.len() <= VAULT_PATH_BYTES_MAX && has_one && path.split('/').all(is_part)
 }
 
 fn is_credential_name(name: &str) -> bool {
@@ -127,5 +311,85 @@ impl fmt::Debug for KeyConfig {
             .field("algorithm", &self.algorithm)
             .field("activation_delay", &self.activation_delay)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn read(keys: &Value) -> KeyConfig {
+        serde_json::from_value(keys.clone()).expect("a configuration")
+    }
+
+    fn refused(keys: &Value) -> String {
+        let refused = read(keys).check(Duration::ZERO);
+        refused.expect_err("a bad setting").to_string()
+    }
+
+    #[test]
+    fn each_setting_of_a_token_is_checked() {
+        let good = json!({
+            "module": "/m.so", "token": "t", "key": "k", "pin": { "file": "/pin" },
+        });
+        let keys = |field: &str, value: Value| {
+            let mut changed = good.clone();
+            changed[field] = value;
+            json!({ "master_key_pkcs11": changed })
+        };
+        read(&keys("key", json!("k")))
+            .check(Duration::ZERO)
+            .expect("good");
+        for (field, value, setting) in [
+            ("module", json!("m.so"), "module"),
+            ("token", json!(""), "token"),
+            ("key", json!("x".repeat(256)), "key"),
+            ("pin", json!({}), "pin"),
+            ("pin", json!({ "file": "/pin", "credential": "pin" }), "pin"),
+            ("pin", json!({ "command": ["cat"] }), "pin.command"),
+        ] {
+            let text = refused(&keys(field, value));
+            let setting = format!("keys.master_key_pkcs11.{setting}: ");
+            assert!(text.contains(&setting), "{setting}: {text}");
+        }
+    }
+
+    #[test]
+    fn each_setting_of_vault_is_checked() {
+        let keys = |address: &str, changes: Value| {
+            let mut vault = json!({ "address": address, "key": "k", "version": 1, "token": { "file": "/token" } });
+            if address.starts_with("https") {
+                vault["ca_file"] = json!("/ca.pem");
+            }
+            for (field, value) in changes.as_object().expect("fields") {
+                vault[field] = value.clone();
+            }
+            json!({ "other_master_keys": [{ "vault": vault }] })
+        };
+        for address in ["https://vault.example.com:8200", "http://127.0.0.1:8200"] {
+            let good = read(&keys(address, json!({ "mount": "a/transit" })));
+            good.check(Duration::ZERO).expect("good");
+        }
+        let tls = "https://vault";
+        for (address, changes, field) in [
+            ("vault:8200", json!({}), "address"),
+            ("https://u@vault", json!({}), "address"),
+            ("https://vault/v1", json!({}), "address"),
+            ("http://vault.example.com", json!({}), "address"),
+            (tls, json!({ "ca_file": null }), "ca_file"),
+            ("http://localhost", json!({ "ca_file": "/ca" }), "ca_file"),
+            (tls, json!({ "key": "../sys" }), "key"),
+            (tls, json!({ "key": "k?x" }), "key"),
+            (tls, json!({ "mount": "a//b" }), "mount"),
+            (tls, json!({ "namespace": "a\r\nb" }), "namespace"),
+            (tls, json!({ "version": 0 }), "version"),
+            (tls, json!({ "token": {} }), "token"),
+        ] {
+            let text = refused(&keys(address, changes));
+            let setting = format!("keys.other_master_keys[0].vault.{field}: ");
+            assert!(text.contains(&setting), "{setting}: {text}");
+        }
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     domain::TURN_MARGIN,
     keys::MasterKeys,
     store::{Left, Store, StoreError},
+    telemetry::removal::{RemovalKind, RemovalMetrics},
 };
 
 /// The pause between two steps.
@@ -27,9 +28,6 @@ const ROUND_PAUSE: Duration = Duration::from_secs(60);
 /// The most cutoffs of one step.
 const CUTOFFS_MAX: u32 = 500;
 
-/// The id of no authority, whose records are not looked for.
-const NO_AUTHORITY: [u8; 16] = [0xff; 16];
-
 /// The job, with its dependencies.
 pub(super) struct AuditRetention {
     pub(super) store: Arc<dyn Store>,
@@ -38,6 +36,7 @@ pub(super) struct AuditRetention {
     pub(super) marks: Receiver<Option<Left>>,
     /// Notified when a month was archived. None: there is no archive.
     pub(super) archived: Option<Arc<Notify>>,
+    pub(super) metrics: Arc<RemovalMetrics>,
     pub(super) config: Config,
 }
 
@@ -82,9 +81,15 @@ impl AuditRetention {
 
     async fn round(&self, left: Left) -> Result<(), StoreError> {
         // Authorities that crash never end their own.
-        self.store.end_beats(&NO_AUTHORITY).await?;
+        self.store.remove_old_beats().await?;
         self.remove_cutoffs(left).await?;
-        self.remove_events(left).await
+        self.metrics.end_round(RemovalKind::Cutoffs, None);
+        // A trail that does not match its chain is not gone through.
+        if self.remove_events(left).await? {
+            let oldest = self.store.trail_age().await?;
+            self.metrics.end_round(RemovalKind::AuditEvents, oldest);
+        }
+        Ok(())
     }
 
     /// Removes the cutoffs that cover no session, when no token that they covered can be alive.
@@ -103,6 +108,7 @@ impl AuditRetention {
             if removed > 0 {
                 tracing::info!(cutoffs = removed, "old cutoffs removed");
             }
+            self.metrics.count(RemovalKind::Cutoffs, removed);
             if removed < CUTOFFS_MAX.into() {
                 return Ok(());
             }
@@ -110,10 +116,11 @@ impl AuditRetention {
         }
     }
 
-    async fn remove_events(&self, left: Left) -> Result<(), StoreError> {
+    /// Removes old events. Returns false when it met a fault, and left the rest.
+    async fn remove_events(&self, left: Left) -> Result<bool, StoreError> {
         let rules = self.config.audit.rules();
         if rules.shortest().is_none() {
-            return Ok(());
+            return Ok(true);
         }
         let through = self.removable(left).await?;
         let codes = RecordCodes(&self.master);
@@ -129,8 +136,9 @@ impl AuditRetention {
                     problem = fault.problem,
                     "old audit events stay: the trail does not match its chain; run `portcullis audit verify`"
                 );
-                return Ok(());
+                return Ok(false);
             }
+            self.metrics.count(RemovalKind::AuditEvents, removed.rows);
             if removed.rows > 0 || removed.batches > 0 {
                 tracing::info!(
                     rows = removed.rows,
@@ -140,7 +148,7 @@ impl AuditRetention {
                 );
             }
             if removed.is_last {
-                return Ok(());
+                return Ok(true);
             }
             after = removed.through;
             sleep(STEP_PAUSE).await;

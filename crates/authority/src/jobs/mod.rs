@@ -117,7 +117,8 @@ impl Jobs {
         ];
         for (kept, keep, marks) in kept {
             let store = Arc::clone(&app.store);
-            let remove = retention::run(store, kept, keep, marks, stop.clone());
+            let metrics = Arc::clone(&app.instruments.removal);
+            let remove = retention::run(store, kept, keep, marks, metrics, stop.clone());
             tasks.spawn("retention", remove);
         }
 
@@ -129,6 +130,7 @@ impl Jobs {
                 .audit_archive
                 .as_ref()
                 .map(|archive| Arc::clone(&archive.archived)),
+            metrics: Arc::clone(&app.instruments.removal),
             config: app.config.clone(),
         };
         tasks.spawn("audit retention", retention.run(stop.clone()));

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     domain::PageCursor,
     store::{Left, Removed, Store, StoreError},
+    telemetry::removal::{RemovalKind, RemovalMetrics},
 };
 
 /// Rows examined in one step.
@@ -31,6 +32,13 @@ pub(super) enum Kept {
 }
 
 impl Kept {
+    fn kind(self) -> RemovalKind {
+        match self {
+            Self::Sessions => RemovalKind::Sessions,
+            Self::History => RemovalKind::History,
+        }
+    }
+
     /// Removes the old ones among the rows after the cursor.
     async fn remove(
         self,
@@ -52,23 +60,31 @@ pub(super) async fn run(
     kept: Kept,
     keep: Duration,
     marks: Option<Sender<Option<Left>>>,
+    metrics: Arc<RemovalMetrics>,
     stop: CancellationToken,
 ) {
     let mut after = None;
     let mut left = Left::default();
+    let mut oldest = None;
     loop {
         // A small step holds no lock that a call would notice.
         let step = async {
             if after.is_none() {
                 left = begin_round(&*store).await?;
+                oldest = None;
             }
             kept.remove(&*store, after.as_ref(), keep).await
         };
         let pause = match step.await {
             Ok(removed) => {
                 log_removal(kept, &removed);
+                metrics.count(kept.kind(), removed.rows);
                 left.add(removed.left);
+                oldest = oldest.max(removed.oldest);
                 after = removed.next;
+                if after.is_none() {
+                    metrics.end_round(kept.kind(), oldest);
+                }
                 match (&after, &marks) {
                     (Some(_), _) => STEP_PAUSE,
                     (None, Some(marks)) => {

@@ -1,31 +1,9 @@
-//! The sources of master keys: a file, a credential of systemd, or the output of a command.
-
-use std::{
-    env, fs, io,
-    os::unix::fs::PermissionsExt,
-    path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
-};
+//! The sources of master keys: a file, a credential of systemd, the output of a command, a token of PKCS#11, or Vault.
 
 use futures::future::BoxFuture;
-use tokio::{
-    io::AsyncReadExt,
-    process::{Child, Command},
-};
-use zeroize::Zeroizing;
 
-use super::{MasterKey, MasterKeys};
+use super::{MasterKey, MasterKeys, pkcs11, secret_source::SecretPlace, vault};
 use crate::config::{ConfigError, KeyConfig, MasterKeySource};
-
-/// File permissions that are refused: any for others, and more than reading for the group.
-const MODE_FORBIDDEN: u32 = 0o037;
-/// The most bytes of a key with its white space. A key has 44.
-const KEY_BYTES_MAX: u64 = 1024;
-/// The longest run of a command.
-const COMMAND_TIME_MAX: Duration = Duration::from_secs(10);
-/// The variable that names the directory of systemd's credentials.
-const CREDENTIALS_DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
 
 /// Reads the master keys that a configuration names.
 ///
@@ -54,25 +32,33 @@ pub fn read_master_keys(config: &KeyConfig) -> BoxFuture<'_, Result<MasterKeys, 
 
 /// Reads one key. `prefix` begins the names of its settings.
 async fn read_source(source: &MasterKeySource, prefix: &str) -> Result<MasterKey, ConfigError> {
-    let chosen = (
+    let place = SecretPlace::of(
         source.file.as_deref(),
         source.credential.as_deref(),
-        source.command.as_slice(),
+        &source.command,
     );
-    let (setting, text) = match chosen {
-        (Some(file), None, []) => ("file", read_file(file)),
-        (None, Some(credential), []) => ("credential", read_credential(credential)),
-        (None, None, [program, arguments @ ..]) => {
-            let text = run(program, arguments, COMMAND_TIME_MAX).await;
-            ("command", text)
+    let has_text =
+        source.file.is_some() || source.credential.is_some() || !source.command.is_empty();
+    match (place, &source.pkcs11, &source.vault) {
+        (Some(place), None, None) => {
+            let setting = format!("{prefix}{}", place.setting());
+            let text = place.read().await;
+            text.and_then(|text| decode(&text))
+                .map_err(|problem| ConfigError::new(setting, problem))
+        }
+        (None, Some(config), None) if !has_text => {
+            pkcs11::derive_master_key(config, &format!("{prefix}pkcs11")).await
+        }
+        (None, None, Some(config)) if !has_text => {
+            vault::derive_master_key(config, &format!("{prefix}vault")).await
         }
         _ => {
-            let problem = format!("set one of it, {prefix}credential and {prefix}command");
-            return Err(ConfigError::new(format!("{prefix}file"), problem));
+            let problem = format!(
+                "set one of it, {prefix}credential, {prefix}command, {prefix}pkcs11 and {prefix}vault"
+            );
+            Err(ConfigError::new(format!("{prefix}file"), problem))
         }
-    };
-    text.and_then(|text| decode(&text))
-        .map_err(|problem| ConfigError::new(format!("{prefix}{setting}"), problem))
+    }
 }
 
 fn decode(text: &[u8]) -> Result<MasterKey, String> {
@@ -88,89 +74,9 @@ fn decode(text: &[u8]) -> Result<MasterKey, String> {
     Ok(key)
 }
 
-fn read_file(file: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
-    let opened = fs::File::open(file).map_err(|error| error.to_string())?;
-    // The mode of the file behind a link counts, because mounted secrets are often links.
-    let metadata = opened.metadata().map_err(|error| error.to_string())?;
-
-    // A key that others can read is refused, because its owner would not notice.
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & MODE_FORBIDDEN != 0 {
-        return Err(format!(
-            "has mode {mode:04o}, and 0640 is the most: run chmod 600"
-        ));
-    }
-
-    let mut text = Zeroizing::new(Vec::with_capacity(buffer_bytes()));
-    let mut bounded = io::Read::take(opened, KEY_BYTES_MAX);
-    io::Read::read_to_end(&mut bounded, &mut text).map_err(|error| error.to_string())?;
-    Ok(text)
-}
-
-fn read_credential(name: &str) -> Result<Zeroizing<Vec<u8>>, String> {
-    let directory = env::var_os(CREDENTIALS_DIRECTORY);
-    let Some(directory) = directory.filter(|directory| !directory.is_empty()) else {
-        return Err(format!(
-            "needs ${CREDENTIALS_DIRECTORY}, which systemd sets for a unit with LoadCredential="
-        ));
-    };
-    read_file(&PathBuf::from(directory).join(name))
-}
-
-/// Runs a program, and returns its standard output.
-async fn run(
-    program: &str,
-    arguments: &[String],
-    time_max: Duration,
-) -> Result<Zeroizing<Vec<u8>>, String> {
-    let mut child = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        // Programs print what they work with when they fail, and the log of the authority must not have the key.
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| error.to_string())?;
-    let output = match tokio::time::timeout(time_max, output_of(&mut child)).await {
-        Ok(output) => output,
-        Err(_) => Err(format!("must end within {time_max:?}")),
-    };
-    if output.is_err() {
-        // It may still run. One that has ended cannot be killed, which is as good.
-        let _ = child.kill().await;
-    }
-    output
-}
-
-async fn output_of(child: &mut Child) -> Result<Zeroizing<Vec<u8>>, String> {
-    let stdout = child.stdout.take().expect("piped");
-    let mut text = Zeroizing::new(Vec::with_capacity(buffer_bytes()));
-    stdout
-        .take(KEY_BYTES_MAX + 1)
-        .read_to_end(&mut text)
-        .await
-        .map_err(|error| error.to_string())?;
-    if text.len() as u64 > KEY_BYTES_MAX {
-        return Err(format!("must print at most {KEY_BYTES_MAX} bytes"));
-    }
-
-    let status = child.wait().await.map_err(|error| error.to_string())?;
-    if !status.success() {
-        return Err(format!("failed ({status}): run it by hand to see why"));
-    }
-    Ok(text)
-}
-
-/// Room for all that is read. A buffer that grew would leave copies of the key behind in freed memory.
-fn buffer_bytes() -> usize {
-    // `read_to_end` probes for the end with 32 bytes more.
-    KEY_BYTES_MAX as usize + 64
-}
-
 #[cfg(test)]
 mod tests {
-    use std::{os::unix::fs::OpenOptionsExt, time::Instant};
+    use std::{fs, io, os::unix::fs::OpenOptionsExt, path::Path};
 
     use super::*;
 
@@ -224,18 +130,6 @@ mod tests {
             ..KeyConfig::default()
         };
         assert!(problem(&missing).await.contains("No such file"));
-    }
-
-    #[tokio::test]
-    async fn a_command_that_hangs_is_killed_in_time() {
-        let began = Instant::now();
-        let limit = Duration::from_millis(200);
-        let [program, arguments @ ..] = &shell("sleep 600; echo")[..] else {
-            panic!("a program");
-        };
-        let hung = run(program, arguments, limit).await.map(|_| ());
-        assert_eq!(hung, Err("must end within 200ms".to_owned()));
-        assert!(began.elapsed() < Duration::from_secs(60));
     }
 
     #[tokio::test]

@@ -11,6 +11,10 @@ use zeroize::Zeroizing;
 
 use crate::store::MASTER_KEY_ID_BYTES;
 
+/// What a token or a server derives a master key from: HMAC-SHA-256 by its own key over this text. Another text is
+/// another master key.
+pub(super) const DERIVED_FROM: &[u8] = b"portcullis master key";
+
 /// 32 random bytes. They and the store together can sign tokens; neither alone can.
 pub struct MasterKey {
     bytes: Zeroizing<[u8; 32]>,
@@ -53,6 +57,11 @@ impl MasterKey {
         // An editor or `echo` puts a line break after the key.
         let bytes = Zeroizing::new(STANDARD.decode(text.trim()).ok()?);
         Some(Self::new(Zeroizing::new(bytes.as_slice().try_into().ok()?)))
+    }
+
+    /// The key that a token or a server derived from one of its own. None: it is not of 32 bytes.
+    pub(super) fn from_derived(bytes: &[u8]) -> Option<Self> {
+        Some(Self::new(Zeroizing::new(bytes.try_into().ok()?)))
     }
 
     fn new(bytes: Zeroizing<[u8; 32]>) -> Self {

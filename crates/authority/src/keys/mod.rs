@@ -7,9 +7,12 @@ mod keyring;
 mod master_key;
 mod master_keys;
 mod page_token;
+mod pkcs11;
 mod refresh_token;
+mod secret_source;
 mod secrets;
 mod signing_key;
+mod vault;
 
 pub use portcullis_contract::random;
 

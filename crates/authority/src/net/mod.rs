@@ -4,6 +4,7 @@ mod certificate_gauge;
 mod client_certificate;
 mod fair_semaphore;
 mod held;
+mod http_client;
 mod listen;
 mod port_limits;
 mod refusal_pace;
@@ -17,6 +18,7 @@ pub(crate) use self::{
     client_certificate::ClientCertificate,
     fair_semaphore::FairSemaphore,
     held::Held,
+    http_client::{HttpClient, HttpConnection},
     listen::{PortOptions, Protocol, network, serve},
     port_limits::PortLimits,
     refusal_pace::RefusalPace,

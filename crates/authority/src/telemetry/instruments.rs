@@ -1,6 +1,8 @@
 //! The instruments that parts of the authority record into. Their names and units are in
 //! `docs/reference/observability.md`; a test compares.
 
+use std::sync::Arc;
+
 use opentelemetry::metrics::{Counter, Meter};
 
 use super::{
@@ -9,6 +11,7 @@ use super::{
     connections::Connections,
     enforcement::Enforcement,
     refusals::Refusals,
+    removal::RemovalMetrics,
 };
 
 /// The instruments of one authority.
@@ -21,6 +24,7 @@ pub struct Instruments {
     pub(crate) enforcement: Enforcement,
     /// Sign-outs of everyone because the database's clock was set back.
     pub(crate) clock_sign_outs: Counter<u64>,
+    pub(crate) removal: Arc<RemovalMetrics>,
     /// Makes gauges, which are read when a reader asks for them.
     pub(crate) meter: Meter,
 }
@@ -36,6 +40,7 @@ impl Instruments {
             commits: Commits::new(&meter, system),
             enforcement: Enforcement::new(&meter),
             clock_sign_outs: clock_sign_outs(&meter),
+            removal: Arc::new(RemovalMetrics::new(&meter)),
             meter,
         }
     }

@@ -16,6 +16,7 @@ mod native;
 mod otlp;
 mod protobuf;
 mod refusals;
+pub(crate) mod removal;
 pub(crate) mod store_gauges;
 mod trace;
 

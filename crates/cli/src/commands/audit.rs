@@ -1,6 +1,7 @@
 //! `portcullis audit`: read, follow, verify and export the audit trail.
 
 mod archive;
+mod dead_letters;
 
 use std::{
     fs::OpenOptions,
@@ -53,6 +54,8 @@ enum Command {
     Verify(VerifyOptions),
     /// Write all events of a time to a file or to standard output.
     Export(ExportOptions),
+    /// The events that exports of the configuration have given up: list them, try them once more, drop them. For operators.
+    DeadLetters(dead_letters::Options),
 }
 
 /// Which events are meant.
@@ -177,6 +180,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
         }
         Command::Verify(verify) => verify_trail(&connected, verify).await,
         Command::Export(export) => export_events(&connected, tenant, export).await,
+        Command::DeadLetters(letters) => dead_letters::run(&connected, letters).await,
     }
 }
 

@@ -159,6 +159,9 @@ pub(crate) async fn reseal(connected: &Connected, options: &ResealOptions) -> Re
             ));
             return connected.printer.list(&list(connected).await?.master_keys);
         }
+        if answer.resealed == 0 && !answer.damaged.is_empty() {
+            return Err(explain_damage(resealed, &answer.damaged));
+        }
         // Another operator may reseal too, or an authority may seal with another key: that one has to be changed first.
         if answer.resealed == 0 {
             return Err(Failure::failed(format!(
@@ -171,6 +174,19 @@ pub(crate) async fn reseal(connected: &Connected, options: &ResealOptions) -> Re
             answer.remaining
         ));
     }
+}
+
+/// Says which values no master key opens.
+fn explain_damage(resealed: u64, damaged: &[String]) -> Failure {
+    let places = visible(&damaged.join(", ")).into_owned();
+    let failure = Failure::failed(format!(
+        "{resealed} values resealed, and {} are left that their master key does not open: {places}",
+        damaged.len()
+    ));
+    failure.hint(
+        "somebody changed them in the database: keep the old master key, and restore them from a backup or replace what \
+         they are",
+    )
 }
 
 fn name_of(kind: i32, number: u32) -> String {

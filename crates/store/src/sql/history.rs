@@ -62,7 +62,7 @@ columns! {
 
 columns! {
     /// The primary key of a row, and whether it was seen too long ago.
-    SeenColumns { tenant_id, user_id, kind, value, is_old }
+    SeenColumns { tenant_id, user_id, kind, value, is_old, age_us }
 }
 
 columns! {
@@ -138,7 +138,7 @@ pub(super) async fn remove_old(
     let [tenant, user, kind, value] = cursor::read(after, first)?;
     let sql = format!(
         "SELECT h.tenant_id, h.user_id, h.kind, h.value, \
-             CASE WHEN h.seen_us <= {now} - $6 THEN 1 ELSE 0 END AS is_old \
+             CASE WHEN h.seen_us <= {now} - $6 THEN 1 ELSE 0 END AS is_old, {now} - h.seen_us AS age_us \
          FROM user_history h WHERE (h.tenant_id, h.user_id, h.kind, h.value) > ($1, $2, $3, $4) \
          ORDER BY h.tenant_id, h.user_id, h.kind, h.value LIMIT $5",
         now = db.dialect.now,
@@ -154,10 +154,14 @@ pub(super) async fn remove_old(
     let rows = db.query(&sql, &values).await?;
 
     let mut old = Vec::new();
+    let mut oldest = None;
     for row in &rows {
         if row.is_true(SeenColumns::AT.is_old)? {
             old.push(key_of(row)?);
+            continue;
         }
+        let age = u64::try_from(row.int(SeenColumns::AT.age_us)?).ok();
+        oldest = oldest.max(age.map(Duration::from_micros));
     }
     // A full page may not be the last one.
     let next = match rows.last() {
@@ -173,6 +177,7 @@ pub(super) async fn remove_old(
         rows,
         next,
         left: Left::default(),
+        oldest,
     })
 }
 

@@ -138,6 +138,16 @@ pub(super) async fn end_beats(db: &mut Db, authority: &[u8; 16]) -> Result<(), S
     Ok(())
 }
 
+/// Removes the rows of authorities that were not heard of for a day.
+pub(super) async fn remove_old_beats(db: &mut Db) -> Result<(), StoreError> {
+    let sql = format!(
+        "DELETE FROM authority_beat WHERE beat_us < {} - $1",
+        db.dialect.now
+    );
+    db.query(&sql, &[span(BEAT_KEPT).into()]).await?;
+    Ok(())
+}
+
 /// The time at which the head is read, in the same statement, so that gates can tell how old the head is.
 fn select_time(dialect: &Dialect) -> String {
     let time = HeadTime {

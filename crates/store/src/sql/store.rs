@@ -37,12 +37,12 @@ use crate::{
 };
 use portcullis_domain::{
     ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition,
-    AuditVerdict, ClientInfo, CodedRecord, Counting, Entry, ErasedCounts, Erasure, ExportKind,
-    ExportPlace, ExportStatus, ExportedRecord, GateContact, GateRecord, KeyRecord, Micros,
-    MovedSession, NewSecret, Page, PageCursor, PendingEvent, Policy, Preview, ProviderLogout,
-    RemovalPlace, SealedValue, SecretRecord, Selection, Session, SessionActivity, SessionFilter,
-    SessionOrder, SignIn, SignInOutcome, TrailBegin, TrailPosition, User, UserFilter, UserOrder,
-    UserSummary, findings::Footprint,
+    AuditVerdict, ClientInfo, CodedRecord, Counting, DeadLetter, DeadLetterId, Entry, ErasedCounts,
+    Erasure, ExportKind, ExportPlace, ExportStatus, ExportedRecord, GateContact, GateRecord,
+    KeyRecord, Micros, MovedSession, NewSecret, Page, PageCursor, PendingEvent, Policy, Preview,
+    ProviderLogout, RemovalPlace, SealedValue, SecretRecord, Selection, Session, SessionActivity,
+    SessionFilter, SessionOrder, SignIn, SignInOutcome, TrailBegin, TrailPosition, User,
+    UserFilter, UserOrder, UserSummary, findings::Footprint,
 };
 
 /// The most sign-ins, or refreshes, of one transaction. They share its wait for the disk.
@@ -517,6 +517,10 @@ impl AuditRetentionStore for SqlStore {
         audit::removal::begin(&mut self.lane(Lane::Read).await?).await
     }
 
+    async fn trail_age(&self) -> Result<Option<Duration>, StoreError> {
+        audit::removal::trail_age(&mut self.lane(Lane::Read).await?).await
+    }
+
     async fn removal_record(&self, place: RemovalPlace) -> Result<Option<CodedRecord>, StoreError> {
         audit::gone::record(&mut self.lane(Lane::Read).await?, place).await
     }
@@ -605,6 +609,31 @@ impl AuditExportStore for SqlStore {
         audit::exports::due_dead_letters(&mut self.lane(Lane::Read).await?, export, limit).await
     }
 
+    async fn list_dead_letters(
+        &self,
+        export: Option<&str>,
+        after: Option<(&str, DeadLetterId)>,
+        limit: u32,
+    ) -> Result<Vec<DeadLetter>, StoreError> {
+        let db = &mut self.lane(Lane::Read).await?;
+        audit::dead_letters::list(db, export, after, limit).await
+    }
+
+    async fn count_dead_letters(&self, export: &str, only_idle: bool) -> Result<u64, StoreError> {
+        let db = &mut self.lane(Lane::Read).await?;
+        audit::dead_letters::count(db, export, only_idle).await
+    }
+
+    async fn next_dead_letters(
+        &self,
+        export: &str,
+        only_idle: bool,
+        limit: u32,
+    ) -> Result<Vec<DeadLetterId>, StoreError> {
+        let db = &mut self.lane(Lane::Read).await?;
+        audit::dead_letters::next(db, export, only_idle, limit).await
+    }
+
     async fn remove_dead_letter(
         &self,
         export: &str,
@@ -664,6 +693,13 @@ impl LogStore for SqlStore {
             return Ok(());
         }
         log::end_beats(&mut self.lane(Lane::Upkeep).await?, authority).await
+    }
+
+    async fn remove_old_beats(&self) -> Result<(), StoreError> {
+        if !self.dialect().beat_writes {
+            return Ok(());
+        }
+        log::remove_old_beats(&mut self.lane(Lane::Upkeep).await?).await
     }
 
     async fn check_writes(&self) -> Result<(), StoreError> {

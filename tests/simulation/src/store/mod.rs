@@ -157,6 +157,10 @@ impl LogStore for Connection {
         Ok(())
     }
 
+    async fn remove_old_beats(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     async fn check_writes(&self) -> Result<(), StoreError> {
         Ok(())
     }

@@ -216,6 +216,19 @@ pub(crate) const TABLE: &[(&str, Rule)] = &[
         inspecting(),
     ),
     (
+        // An export has the events of several tenants.
+        "/portcullis.v1.AuditService/ListDeadLetters",
+        calling(&[Operator]).over_all_tenants(),
+    ),
+    (
+        "/portcullis.v1.AuditService/RetryDeadLetters",
+        calling(&[Operator]).over_all_tenants(),
+    ),
+    (
+        "/portcullis.v1.AuditService/DropDeadLetters",
+        calling(&[Operator]).over_all_tenants(),
+    ),
+    (
         "/portcullis.v1.KeyService/ListSigningKeys",
         calling(&[Operator]).over_all_tenants(),
     ),

@@ -1,5 +1,6 @@
 //! `AuditService`.
 
+mod dead_letters;
 mod list;
 mod watch;
 
@@ -18,7 +19,9 @@ use crate::app::{
     App, AppError,
     audit::{list_audit_events, verify_audit_trail},
     audit_watch::watch_audit_events,
+    dead_letters::{answer_dead_letters, list_dead_letters},
 };
+use crate::domain::DeadLetterAnswer;
 
 /// Revisions of one verification. A longer one would hold a connection of the store for too long.
 const REVISIONS_MAX: u32 = 100_000;
@@ -95,6 +98,72 @@ impl AuditService for Audit {
                 .collect(),
             begin: render::audit::trail_begin(&verdict.begin),
             removed: verdict.removed,
+        }))
+    }
+
+    async fn list_dead_letters(
+        &self,
+        request: Request<v1::ListDeadLettersRequest>,
+    ) -> Result<Response<v1::ListDeadLettersResponse>, Status> {
+        let incoming = Incoming::new(request)?;
+        let asked = dead_letters::parse_list(&incoming.message)?;
+        let pages = dead_letters::pages(&self.app, &incoming.caller, &asked);
+        let after = dead_letters::position(&pages, &incoming.message.page_token)?;
+        let after = after.as_ref().map(|after| (&*after.export, after.letter));
+        let page =
+            list_dead_letters(&self.app, asked.export.as_deref(), after, asked.page_size).await?;
+        let last = page.letters.last().filter(|_| page.has_more);
+        Ok(Response::new(v1::ListDeadLettersResponse {
+            next_page_token: pages.next(last.map(dead_letters::cursor).as_ref()),
+            letters: page
+                .letters
+                .into_iter()
+                .map(render::audit::dead_letter)
+                .collect(),
+        }))
+    }
+
+    async fn retry_dead_letters(
+        &self,
+        request: Request<v1::RetryDeadLettersRequest>,
+    ) -> Result<Response<v1::RetryDeadLettersResponse>, Status> {
+        let (origin, named) = Incoming::new(request)?.installation_change(|source| {
+            let message = source.message;
+            let letters = &message.letters;
+            Ok(dead_letters::parse_change(
+                source.fields,
+                &message.export,
+                letters,
+            ))
+        })?;
+        let (export, letters) = (named.export, named.letters);
+        let retry = DeadLetterAnswer::Retry;
+        let answered = answer_dead_letters(&self.app, &origin, &export, letters, retry).await?;
+        Ok(Response::new(v1::RetryDeadLettersResponse {
+            changed: answered.changed,
+            remaining: answered.remaining,
+        }))
+    }
+
+    async fn drop_dead_letters(
+        &self,
+        request: Request<v1::DropDeadLettersRequest>,
+    ) -> Result<Response<v1::DropDeadLettersResponse>, Status> {
+        let (origin, named) = Incoming::new(request)?.installation_change(|source| {
+            let message = source.message;
+            let letters = &message.letters;
+            Ok(dead_letters::parse_change(
+                source.fields,
+                &message.export,
+                letters,
+            ))
+        })?;
+        let (export, letters) = (named.export, named.letters);
+        let drop = DeadLetterAnswer::Drop;
+        let answered = answer_dead_letters(&self.app, &origin, &export, letters, drop).await?;
+        Ok(Response::new(v1::DropDeadLettersResponse {
+            changed: answered.changed,
+            remaining: answered.remaining,
         }))
     }
 }

@@ -41,6 +41,8 @@ change_messages!(
     RotateSecretRequest: Required [];
     RetireSecretRequest: Required [];
     ResealSecretsRequest: Required [];
+    RetryDeadLettersRequest: Required [];
+    DropDeadLettersRequest: Required [];
     SignOutEveryoneRequest: Required [wait, user_message, acting_user];
 );
 

@@ -127,6 +127,7 @@ impl KeyService for SigningKeys {
             master_key_id: piece.master_key.to_string(),
             resealed: piece.resealed,
             remaining: piece.remaining,
+            damaged: piece.damaged,
         }))
     }
 }

@@ -3,24 +3,19 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use http::{
-    HeaderMap, Request, StatusCode, Uri,
-    header::{CONTENT_TYPE, HOST, RETRY_AFTER, USER_AGENT},
+    HeaderMap, Method, Request, StatusCode, Uri,
+    header::{CONTENT_TYPE, RETRY_AFTER},
 };
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::{
-    body::Bytes,
-    client::conn::http1::{SendRequest, handshake},
-};
-use hyper_util::rt::TokioIo;
+use http_body_util::Full;
+use hyper::body::Bytes;
 use tokio::time::timeout;
-use tokio_util::task::AbortOnDropHandle;
 
 use super::super::{json, signature::Signer};
 use crate::{
     api::grpc::timestamp,
     config::{ConfigError, WebhookExportConfig},
     domain::AuditEvent,
-    net::Remote,
+    net::{HttpClient, HttpConnection},
 };
 
 /// The largest body of a request, in bytes.
@@ -30,9 +25,8 @@ const ANSWER_BYTES_MAX: usize = 16 << 10;
 
 /// The server that takes events.
 pub(super) struct Receiver {
-    remote: Remote,
+    client: HttpClient,
     uri: Uri,
-    host: String,
     signer: Signer,
     timeout: Duration,
 }
@@ -42,12 +36,6 @@ pub(super) struct Message {
     /// The same in every attempt, so that a receiver recognizes a repetition.
     id: String,
     body: Bytes,
-}
-
-/// A connection that is kept from one event to the next.
-pub(super) struct Connection {
-    sender: SendRequest<Full<Bytes>>,
-    _driver: AbortOnDropHandle<()>,
 }
 
 /// Why an attempt failed.
@@ -85,19 +73,12 @@ impl Receiver {
     ) -> Result<Self, ConfigError> {
         let invalid = || ConfigError::new(format!("{section}.webhook.url"), "must be a URL");
         let uri: Uri = config.url.parse().map_err(|_| invalid())?;
-        let authority = uri.authority().ok_or_else(invalid)?.clone();
-        let remote = match &config.ca_file {
-            Some(file) => Remote::with_tls(
-                authority.host(),
-                authority.port_u16().unwrap_or(443),
-                &format!("{section}.webhook.ca_file"),
-                file,
-            )?,
-            None => Remote::plain(authority.host(), authority.port_u16().unwrap_or(80)),
-        };
+        if uri.authority().is_none() {
+            return Err(invalid());
+        }
+        let setting = format!("{section}.webhook.ca_file");
         Ok(Self {
-            remote,
-            host: authority.to_string(),
+            client: HttpClient::open(&uri, &setting, config.ca_file.as_deref())?,
             uri,
             signer,
             timeout: config.timeout,
@@ -107,7 +88,7 @@ impl Receiver {
     /// Sends a message once. The receiver has it when this succeeds.
     pub(super) async fn attempt(
         &self,
-        connection: &mut Option<Connection>,
+        connection: &mut Option<HttpConnection>,
         message: &Message,
     ) -> Result<(), Refusal> {
         // A connection whose answer was not read to its end is of no use any more.
@@ -132,35 +113,19 @@ impl Receiver {
 
     async fn exchange(
         &self,
-        kept: Option<Connection>,
+        kept: Option<HttpConnection>,
         message: &Message,
-    ) -> Result<(StatusCode, HeaderMap, Option<Connection>), Refusal> {
+    ) -> Result<(StatusCode, HeaderMap, Option<HttpConnection>), Refusal> {
         let mut connection = match still_open(kept).await {
             Some(kept) => kept,
-            None => self.connect().await?,
+            None => self.client.connect().await.map_err(Refusal::of_network)?,
         };
-        let answer = connection.sender.send_request(self.request(message)?).await;
-        let answer = answer.map_err(|error| Refusal::of_network(format!("no answer: {error}")))?;
-        let (head, body) = answer.into_parts();
-        let is_read = Limited::new(body, ANSWER_BYTES_MAX).collect().await.is_ok();
-        Ok((head.status, head.headers, is_read.then_some(connection)))
-    }
-
-    async fn connect(&self) -> Result<Connection, Refusal> {
-        let stream = self.remote.connect().await;
-        let stream =
-            stream.map_err(|error| Refusal::of_network(format!("no connection: {error}")))?;
-        let (sender, driver) = handshake(TokioIo::new(stream))
+        let answer = connection
+            .send(self.request(message)?, ANSWER_BYTES_MAX)
             .await
-            .map_err(|error| Refusal::of_network(format!("no connection: {error}")))?;
-        let driver = tokio::spawn(async move {
-            // Its end is seen by the sender.
-            let _ended = driver.await;
-        });
-        Ok(Connection {
-            sender,
-            _driver: AbortOnDropHandle::new(driver),
-        })
+            .map_err(Refusal::of_network)?;
+        let kept = answer.body.is_ok().then_some(connection);
+        Ok((answer.status, answer.headers, kept))
     }
 
     fn request(&self, message: &Message) -> Result<Request<Full<Bytes>>, Refusal> {
@@ -168,12 +133,8 @@ impl Receiver {
         let timestamp = now.unwrap_or_default().as_secs();
         let path = self.uri.path_and_query().map_or("/", |path| path.as_str());
         let signature = self.signer.sign(&message.id, timestamp, &message.body);
-        Request::post(path)
-            .header(HOST, &self.host)
-            .header(
-                USER_AGENT,
-                concat!("portcullis/", env!("CARGO_PKG_VERSION")),
-            )
+        self.client
+            .request(Method::POST, path)
             .header(CONTENT_TYPE, "application/json")
             .header("webhook-id", &message.id)
             .header("webhook-timestamp", timestamp)
@@ -184,9 +145,9 @@ impl Receiver {
 }
 
 /// A kept connection, if the receiver has not closed it meanwhile.
-async fn still_open(kept: Option<Connection>) -> Option<Connection> {
+async fn still_open(kept: Option<HttpConnection>) -> Option<HttpConnection> {
     let mut kept = kept?;
-    kept.sender.ready().await.is_ok().then_some(kept)
+    kept.is_open().await.then_some(kept)
 }
 
 impl Refusal {

@@ -9,13 +9,13 @@ use portcullis_contract::{
 };
 
 use super::{
-    super::{secrets, signing_keys, turns, value::Value},
+    super::{audit::dead_letters, secrets, signing_keys, turns, value::Value},
     batch::{Applied, Batch},
 };
 use crate::StoreError;
 use portcullis_domain::{
-    Cause, EntryError, Mutation, NewKey, NewSecret, Resealed, SecretId, current_key,
-    current_secret, is_set_back, time::span,
+    Cause, DeadLetterAnswer, DeadLetterId, EntryError, Mutation, NewKey, NewSecret, Resealed,
+    SecretId, current_key, current_secret, is_set_back, time::span,
 };
 
 impl Batch<'_> {
@@ -34,6 +34,14 @@ impl Batch<'_> {
                 Mutation::AddSecret(secret) => self.add_secret(index, secret).await?,
                 Mutation::RetireSecret(id) => self.retire_secret(index, *id).await?,
                 Mutation::Reseal(values) => self.reseal(index, values).await?,
+                Mutation::AnswerDeadLetters {
+                    export,
+                    letters,
+                    answer,
+                } => {
+                    self.answer_dead_letters(index, export, letters, *answer)
+                        .await?;
+                }
                 Mutation::Turn { life, margin } => self.turn(index, *life, *margin).await?,
                 Mutation::ClockSetBack { forget_margin } => {
                     self.answer_set_back(index, span(*forget_margin)).await?;
@@ -214,6 +222,29 @@ impl Batch<'_> {
         }
         let changed = u32::try_from(resealed.len()).unwrap_or(u32::MAX);
         self.applied(index, "", &resealed, None, changed);
+        Ok(())
+    }
+
+    /// Answers those dead letters that are still there. Each is a row of the trail.
+    async fn answer_dead_letters(
+        &mut self,
+        index: usize,
+        export: &str,
+        letters: &[DeadLetterId],
+        answer: DeadLetterAnswer,
+    ) -> Result<(), StoreError> {
+        let mut answered = Vec::new();
+        for letter in letters {
+            if dead_letters::answer(self.db, export, *letter, answer).await? {
+                answered.push(letter.target(export));
+            }
+        }
+        if answered.is_empty() {
+            self.unchanged(index);
+            return Ok(());
+        }
+        let changed = u32::try_from(answered.len()).unwrap_or(u32::MAX);
+        self.applied(index, "", &answered, None, changed);
         Ok(())
     }
 

@@ -12,8 +12,15 @@ use portcullis_contract::{
 
 use super::{
     super::{
-        columns::columns, connection::Statement, db::Db, installation::now, log, row::Row,
-        transaction::transaction, value::Value, values::ValueRows,
+        columns::{ONLY, columns},
+        connection::Statement,
+        db::Db,
+        installation::now,
+        log,
+        row::Row,
+        transaction::transaction,
+        value::Value,
+        values::ValueRows,
     },
     gone::{self, GapColumns, GoneErasureColumns, GoneRow, StoredBegin},
     row::AuditRow,
@@ -35,6 +42,21 @@ columns! {
 columns! {
     /// The columns that are counted of a removed row.
     CountedColumns { event_id, ordinal, action, actor_erased_by, subject_erased_by }
+}
+
+/// The age of the first batch that is left, by the clock of the database.
+pub(in crate::sql) async fn trail_age(db: &mut Db) -> Result<Option<Duration>, StoreError> {
+    let sql = format!(
+        "SELECT {} - b.stamped_us FROM log_batches b ORDER BY b.revision LIMIT 1",
+        db.dialect.now
+    );
+    let rows = db.query(&sql, &[]).await?;
+    let Some(row) = rows.first() else {
+        return Ok(None);
+    };
+    // A stamp of a clock that was ahead has no age.
+    let age = u64::try_from(row.int(ONLY)?).unwrap_or(0);
+    Ok(Some(Duration::from_micros(age)))
 }
 
 /// The beginning of the trail, and its record.

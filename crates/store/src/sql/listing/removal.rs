@@ -20,9 +20,9 @@ use crate::{Left, Removed, StoreError};
 use portcullis_domain::{PageCursor, time::span};
 
 columns! {
-    /// Whether a session ended longer ago than sessions are kept, the head that its sign-in read, and the revision of the
-    /// event that ended it.
-    AgeColumns after SessionKeyColumns { is_old, opened_revision, end_revision }
+    /// Whether a session ended longer ago than sessions are kept, the time since its end (negative: until then), the head
+    /// that its sign-in read, and the revision of the event that ended it.
+    AgeColumns after SessionKeyColumns { is_old, age_us, opened_revision, end_revision }
 }
 
 /// Checks the `limit` sessions after the cursor, in the order of the primary key, and removes those that ended longer
@@ -54,7 +54,22 @@ pub(in crate::sql) async fn remove_ended(
         rows: removed,
         next,
         left: read_left(&rows)?,
+        oldest: read_oldest(&rows)?,
     })
+}
+
+/// The time since the end of the session that ended first, of those that stay.
+fn read_oldest(rows: &[Row]) -> Result<Option<Duration>, StoreError> {
+    let columns = AgeColumns::AT;
+    let mut oldest = None;
+    for row in rows {
+        if !row.is_true(columns.is_old)? {
+            // One that has not ended has no age.
+            let age = u64::try_from(row.int(columns.age_us)?).ok();
+            oldest = oldest.max(age.map(Duration::from_micros));
+        }
+    }
+    Ok(oldest)
 }
 
 /// The oldest revisions that the remaining sessions refer to.
@@ -98,12 +113,13 @@ async fn delete(db: &mut Db, keys: Vec<SessionKeyColumns<Value>>) -> Result<(), 
 
 /// [`select_with_end`](super::super::sessions::select_with_end) says why the ordinal comes from within.
 fn select_checked(dialect: &Dialect) -> String {
-    let is_old = format!(
-        "CASE WHEN COALESCE(e.at_us, s.expires_us) <= {} - $4 THEN 1 ELSE 0 END",
-        now(dialect)
-    );
+    let now = now(dialect);
+    let is_old =
+        format!("CASE WHEN COALESCE(e.at_us, s.expires_us) <= {now} - $4 THEN 1 ELSE 0 END");
+    let age_us = format!("{now} - COALESCE(e.at_us, s.expires_us)");
     let age = AgeColumns {
         is_old: &*is_old,
+        age_us: &age_us,
         opened_revision: "s.opened_revision",
         end_revision: "e.revision",
     };

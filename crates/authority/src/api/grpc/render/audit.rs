@@ -3,7 +3,7 @@
 use portcullis_contract::v1;
 
 use super::{cause, timestamp};
-use crate::domain::{AuditEvent, AuditFault, ErasedRows, TrailBegin};
+use crate::domain::{AuditEvent, AuditFault, DeadLetter, ErasedRows, TrailBegin};
 
 pub(crate) fn audit_event(event: AuditEvent) -> v1::AuditEvent {
     v1::AuditEvent {
@@ -24,6 +24,19 @@ pub(crate) fn audit_event(event: AuditEvent) -> v1::AuditEvent {
         cause: event.cause.map_or(0, |known| cause(known).into()),
         actor_erased: event.is_actor_erased,
         subject_erased: event.is_subject_erased,
+    }
+}
+
+pub(crate) fn dead_letter(letter: DeadLetter) -> v1::DeadLetter {
+    v1::DeadLetter {
+        export: letter.export,
+        event_id: letter.id.event.to_string(),
+        ordinal: letter.id.ordinal,
+        tenant_id: letter.tenant_id,
+        time: Some(timestamp(letter.died)),
+        problem: letter.problem,
+        retrying: letter.is_due,
+        event_gone: letter.is_event_gone,
     }
 }
 
