@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::{
     io::AsyncReadExt,
     process::{Child, Command},
@@ -139,17 +140,30 @@ async fn run(
         // Programs print what they work with when they fail, and the log of the authority must not have the key.
         .stderr(Stdio::null())
         .kill_on_drop(true)
+        // A group of its own, so that all of it can be killed: a shell starts programs that outlive it.
+        .process_group(0)
         .spawn()
         .map_err(|error| error.to_string())?;
+    let group = child.id();
     let output = match tokio::time::timeout(time_max, output_of(&mut child)).await {
         Ok(output) => output,
         Err(_) => Err(format!("must end within {time_max:?}")),
     };
     if output.is_err() {
+        kill_group(group);
         // It may still run. One that has ended cannot be killed, which is as good.
         let _ = child.kill().await;
     }
     output
+}
+
+/// Kills a command that has not ended, with the programs that it has started.
+fn kill_group(leader: Option<u32>) {
+    let leader = leader.and_then(|id| Pid::from_raw(id.try_into().ok()?));
+    if let Some(leader) = leader {
+        // A group that has ended cannot be killed, which is as good.
+        let _ = kill_process_group(leader, Signal::KILL);
+    }
 }
 
 async fn output_of(child: &mut Child) -> Result<Zeroizing<Vec<u8>>, String> {
@@ -190,13 +204,24 @@ mod tests {
     #[tokio::test]
     async fn a_command_that_hangs_is_killed_in_time() {
         let began = Instant::now();
-        let limit = Duration::from_millis(200);
-        let [program, arguments @ ..] = &shell("sleep 600; echo")[..] else {
+        let limit = Duration::from_millis(500);
+        let directory = tempfile::tempdir().expect("a directory");
+        let started = directory.path().join("started");
+        let script = format!("sleep 600 & echo $! >{}; wait", started.display());
+        let [program, arguments @ ..] = &shell(&script)[..] else {
             panic!("a program");
         };
         let hung = run(program, arguments, limit).await.map(|_| ());
-        assert_eq!(hung, Err("must end within 200ms".to_owned()));
+        assert_eq!(hung, Err("must end within 500ms".to_owned()));
         assert!(began.elapsed() < Duration::from_secs(60));
+
+        // What the command has started is killed with it. Until its new parent has asked, it is a zombie.
+        let started = fs::read_to_string(started).expect("a number");
+        let state = || fs::read_to_string(format!("/proc/{}/stat", started.trim()));
+        while state().is_ok_and(|state| !state.contains(") Z")) {
+            assert!(began.elapsed() < Duration::from_secs(60), "it goes on");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     #[tokio::test]
