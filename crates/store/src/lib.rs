@@ -47,6 +47,7 @@ mod peers;
 mod policies;
 pub mod postgres;
 mod providers;
+mod schema;
 mod sessions;
 pub mod sql;
 pub mod sqlite;
@@ -72,6 +73,7 @@ pub use self::{
     peers::{AuthorityShare, PEERS_MAX, PeerRow, PeerStore},
     policies::{DueSessions, PolicyStore, PolicyWalk, Schedule, SessionsUnder, SweepStore},
     providers::ProviderStore,
+    schema::Schema,
     sessions::{Left, Proof, RefreshOutcome, Removed, SessionStore, SignInError, SignInHistory},
     sql::{ArchivedBatch, ArchivedGap, ArchivedRow},
     status::{PoolState, STANDBYS_MAX, StandbyState, StoreMeasure, StoreStatus},

@@ -5365,6 +5365,9 @@ pub struct WatchHello {
     /// the same ones: what one of them confirms is confirmed. Empty: the stream counts as a validator of its own.
     #[prost(bytes = "bytes", tag = "24")]
     pub instance: ::prost::bytes::Bytes,
+    /// The version of the log that the validator understands. 0: 1.
+    #[prost(uint32, tag = "25")]
+    pub log_version: u32,
 }
 /// A head of the log with the authority's code over it. A validator can show a head only if a beat named it, so a
 /// validator that lies cannot make an authority believe that its store lost a part of the log.
@@ -5886,6 +5889,8 @@ pub mod revocation_service_client {
         /// streams), then every other field of the message in the order of its number. An integer, a boolean or an enum is 8
         /// bytes, big endian. A string or bytes is its length in 8 bytes, then itself. A message is a 1 in 8 bytes, then its
         /// fields; an unset message is a 0 in 8 bytes. The receiver of a message with a wrong checksum ends the stream.
+        /// An older receiver does not know a later field, so a field that a later version adds to such a message is left out of
+        /// the checksum: it stands in a message of its own, with a checksum of its own.
         /// Errors: `WATCH_PROTOCOL`, `WATCH_CORRUPTED`, `WATCH_REVISION_AHEAD`, `OVERLOADED`, `UNAVAILABLE`.
         pub async fn watch(
             &mut self,
@@ -6096,6 +6101,8 @@ pub mod revocation_service_server {
         /// streams), then every other field of the message in the order of its number. An integer, a boolean or an enum is 8
         /// bytes, big endian. A string or bytes is its length in 8 bytes, then itself. A message is a 1 in 8 bytes, then its
         /// fields; an unset message is a 0 in 8 bytes. The receiver of a message with a wrong checksum ends the stream.
+        /// An older receiver does not know a later field, so a field that a later version adds to such a message is left out of
+        /// the checksum: it stands in a message of its own, with a checksum of its own.
         /// Errors: `WATCH_PROTOCOL`, `WATCH_CORRUPTED`, `WATCH_REVISION_AHEAD`, `OVERLOADED`, `UNAVAILABLE`.
         async fn watch(
             &self,

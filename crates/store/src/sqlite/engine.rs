@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     StoreError, StoreMeasure,
+    schema::{self, Applied, Compatibility, HISTORY, Schema, Standing},
     sql::{Backend, Connection, DbError, Dialect, ISSUER, Lane, SqlStore},
 };
 
@@ -86,8 +87,7 @@ impl Sqlite {
 
         // The readers open after the migration, so none of them can be in its way or see the old schema.
         let mut writer = open_file(&file)?;
-        let migrated = embedded::migrations::runner().run(&mut writer);
-        migrated.map_err(|error| StoreError::Internal(format!("migration: {error}")))?;
+        migrate(&mut writer)?;
 
         Ok(Self {
             readers: open_handles(&file, READERS)?,
@@ -107,6 +107,51 @@ impl Sqlite {
         self.search_timeout = limit;
         self
     }
+}
+
+/// The schema of this version.
+#[must_use]
+pub fn schema() -> Schema {
+    Schema::new(embedded::migrations::runner().get_migrations())
+}
+
+/// Migrates the database to this version. A database of a later version stays as it is.
+fn migrate(writer: &mut rusqlite::Connection) -> Result<(), StoreError> {
+    let applied = read_applied(writer).map_err(DbError::from)?;
+    let compatibility = read_compatibility(writer).map_err(DbError::from)?;
+    match schema::compare(&schema(), &applied, compatibility)? {
+        Standing::Current | Standing::Ahead => return Ok(()),
+        Standing::Behind => {}
+    }
+    let migrated = embedded::migrations::runner().run(writer);
+    migrated.map_err(|error| StoreError::Internal(format!("migration: {error}")))?;
+    Ok(())
+}
+
+fn read_applied(connection: &rusqlite::Connection) -> rusqlite::Result<Vec<Applied>> {
+    if !connection.table_exists(None, HISTORY)? {
+        return Ok(Vec::new());
+    }
+    let mut statement = connection.prepare(schema::APPLIED)?;
+    let rows = statement.query_map([], |row| {
+        Ok(Applied {
+            version: row.get(0)?,
+            checksum: row.get(1)?,
+        })
+    })?;
+    rows.collect()
+}
+
+fn read_compatibility(connection: &rusqlite::Connection) -> rusqlite::Result<Compatibility> {
+    if !connection.table_exists(None, "compatibility")? {
+        return Ok(Compatibility::default());
+    }
+    connection.query_row(schema::COMPATIBILITY, [], |row| {
+        Ok(Compatibility {
+            schema_from: row.get(0)?,
+            log_version: row.get(1)?,
+        })
+    })
 }
 
 /// The issuer that a data directory was installed with. None before an authority has started on it.

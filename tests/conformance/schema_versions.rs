@@ -1,0 +1,188 @@
+//! A database of a later version: an authority runs on it for as long as the database says that it can. And migrations
+//! that do not get their locks.
+
+use std::time::{Duration, Instant};
+
+use portcullis_authority::store::{
+    StoreError,
+    postgres::{Postgres, PostgresOptions, migrate_to, schema},
+};
+use portcullis_tests::{
+    calls::open,
+    given::sign_in,
+    place::Place,
+    postgres::{Schema, fresh_schema, shared},
+};
+use tokio::time::{sleep, timeout};
+
+use crate::{Engine, on_every_engine};
+
+/// A later version's migration, an expansion: it adds a table, and a column with a default.
+const EXPANSION: &str = "CREATE TABLE later (id BIGINT PRIMARY KEY); \
+     ALTER TABLE sessions ADD COLUMN later BIGINT NOT NULL DEFAULT 7; \
+     INSERT INTO refinery_schema_history (version, name, applied_on, checksum) \
+         VALUES (99, 'add_later', '2030-01-01T00:00:00Z', '99')";
+
+/// Says what may run on the database, as a later version does.
+fn compatibility(schema_from: u32, log_version: u32) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS compatibility ( \
+             id BIGINT PRIMARY KEY, schema_from BIGINT NOT NULL, log_version BIGINT NOT NULL); \
+         INSERT INTO compatibility (id, schema_from, log_version) VALUES (1, {schema_from}, {log_version}) \
+         ON CONFLICT (id) DO UPDATE SET schema_from = excluded.schema_from, log_version = excluded.log_version"
+    )
+}
+
+/// A place that an authority has used.
+async fn installed(engine: Engine) -> Place {
+    let place = engine.place().await;
+    open(&*place.store().await, &sign_in("t", "before")).await;
+    place
+}
+
+async fn an_authority_runs_on_a_schema_that_a_later_version_has_expanded(engine: Engine) {
+    let mut place = installed(engine).await;
+    place.execute(EXPANSION).await.expect("expanded");
+    place.reopen().await.expect("it runs on a later schema");
+    open(&*place.store().await, &sign_in("t", "after")).await;
+
+    // The later version may still say that this one can run.
+    place.execute(&compatibility(1, 1)).await.expect("said");
+    place.reopen().await.expect("it runs on a later schema");
+    open(&*place.store().await, &sign_in("t", "at last")).await;
+}
+
+async fn an_authority_refuses_a_schema_that_no_longer_supports_it(engine: Engine) {
+    let mut place = installed(engine).await;
+    place.execute(EXPANSION).await.expect("expanded");
+    place
+        .execute(&compatibility(99, 1))
+        .await
+        .expect("contracted");
+
+    let error = place.reopen().await.expect_err("it must not run");
+    let StoreError::SchemaTooNew {
+        schema, runs_from, ..
+    } = error
+    else {
+        panic!("{error}");
+    };
+    assert_eq!((schema, runs_from), (99, 99));
+}
+
+async fn an_authority_refuses_a_log_that_it_does_not_understand(engine: Engine) {
+    let mut place = installed(engine).await;
+    place.execute(&compatibility(1, 99)).await.expect("raised");
+
+    let error = place.reopen().await.expect_err("it must not run");
+    assert!(
+        matches!(
+            error,
+            StoreError::LogTooNew {
+                log_version: 99,
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+async fn a_migration_in_another_wording_is_refused(engine: Engine) {
+    let mut place = installed(engine).await;
+    let other = "UPDATE refinery_schema_history SET checksum = '1' WHERE version = 1";
+    place.execute(other).await.expect("changed");
+
+    let error = place.reopen().await.expect_err("it must not run");
+    assert!(matches!(error, StoreError::ForeignSchema(1)), "{error}");
+}
+
+on_every_engine!(
+    an_authority_runs_on_a_schema_that_a_later_version_has_expanded,
+    an_authority_refuses_a_schema_that_no_longer_supports_it,
+    an_authority_refuses_a_log_that_it_does_not_understand,
+    a_migration_in_another_wording_is_refused,
+);
+
+async fn migrate(place: &Schema, name: &str, sql: &str) -> Result<(), StoreError> {
+    let later = schema().with(name, sql).expect("a migration");
+    migrate_to(&place.url, &PostgresOptions::default(), &later).await
+}
+
+/// A long transaction holds the table, and a migration wants it alone. Without a `lock_timeout` every sign-in would wait
+/// behind the migration until the transaction ends.
+#[tokio::test]
+async fn a_blocked_migration_lets_sign_ins_pass_and_names_what_is_in_its_way() {
+    let place = fresh_schema().await;
+    let store = Postgres::open(&place.url, &PostgresOptions::default())
+        .await
+        .expect("opens");
+    open(&store, &sign_in("t", "before")).await;
+    let holder = shared().await.admin().await;
+    let hold = format!("BEGIN; SELECT count(*) FROM {}.sessions", place.name);
+    holder.batch_execute(&hold).await.expect("held");
+    let process = holder.text("SELECT pg_backend_pid()").await;
+
+    let sql = "ALTER TABLE sessions ADD COLUMN later BIGINT";
+    let mut migration = Box::pin(migrate(&place, "V99__add_later", sql));
+    let meanwhile = sign_in("t", "meanwhile");
+    let mut slowest = Duration::ZERO;
+    let migrated = loop {
+        let begun = Instant::now();
+        tokio::select! {
+            migrated = &mut migration => break migrated,
+            _ = open(&store, &meanwhile) => {
+                slowest = slowest.max(begun.elapsed());
+                sleep(Duration::from_millis(20)).await;
+            }
+        }
+    };
+    let error = migrated.expect_err("the table is held");
+    let StoreError::MigrationBlocked { holders, .. } = &error else {
+        panic!("{error}");
+    };
+    assert!(
+        holders.contains(&format!("process {process} ")),
+        "{holders}"
+    );
+    assert!(slowest < Duration::from_secs(2), "{slowest:?}");
+
+    holder.batch_execute("COMMIT").await.expect("released");
+    migrate(&place, "V99__add_later", sql)
+        .await
+        .expect("nothing is in its way");
+    open(&store, &sign_in("t", "after")).await;
+}
+
+/// `CREATE INDEX CONCURRENTLY` fails within a transaction. A transaction that writes meanwhile does not wait for it.
+#[tokio::test]
+async fn an_index_is_made_outside_a_transaction_while_the_table_is_written() {
+    let place = fresh_schema().await;
+    let store = Postgres::open(&place.url, &PostgresOptions::default())
+        .await
+        .expect("opens");
+    open(&store, &sign_in("t", "before")).await;
+    let writer = shared().await.admin().await;
+    let write = format!("BEGIN; UPDATE {}.sessions SET facts = facts", place.name);
+    writer.batch_execute(&write).await.expect("written");
+
+    let sql = "-- migration: outside a transaction\n\
+               DROP INDEX CONCURRENTLY IF EXISTS later;\n\
+               CREATE INDEX CONCURRENTLY later ON sessions (serial);\n";
+    let (url, name) = (place.url.clone(), place.name.clone());
+    let migration =
+        tokio::spawn(async move { migrate(&Schema { name, url }, "V99__index_later", sql).await });
+    // The index waits for the transaction of the writer, and a sign-in for neither.
+    let meanwhile = sign_in("t", "meanwhile");
+    let signed_in = timeout(Duration::from_secs(2), open(&store, &meanwhile));
+    signed_in.await.expect("a sign-in does not wait");
+    writer.batch_execute("COMMIT").await.expect("ended");
+    migration.await.expect("no panic").expect("migrated");
+    let valid = format!(
+        "SELECT indisvalid FROM pg_index WHERE indexrelid = '{}.later'::regclass",
+        place.name
+    );
+    assert_eq!(writer.text(&valid).await, "t");
+    migrate_to(&place.url, &PostgresOptions::default(), &schema())
+        .await
+        .expect("a version that does not know the index runs on it");
+}
