@@ -4,9 +4,10 @@
 use std::time::{Duration, Instant};
 
 use portcullis_authority::store::{
-    StoreError,
+    AuthorityShare, StoreError,
     postgres::{Postgres, PostgresOptions, migrate_to, schema},
 };
+use portcullis_contract::{delta::LOG_VERSION, position::Revision};
 use portcullis_tests::{
     calls::open,
     given::sign_in,
@@ -15,7 +16,7 @@ use portcullis_tests::{
 };
 use tokio::time::{sleep, timeout};
 
-use crate::{Engine, on_every_engine};
+use crate::Engine;
 
 /// A later version's migration, an expansion: it adds a table, and a column with a default.
 const EXPANSION: &str = "CREATE TABLE later (id BIGINT PRIMARY KEY); \
@@ -96,7 +97,55 @@ async fn a_migration_in_another_wording_is_refused(engine: Engine) {
     assert!(matches!(error, StoreError::ForeignSchema(1)), "{error}");
 }
 
+fn share(log_version: u32, gates_log_version: u32) -> AuthorityShare {
+    AuthorityShare {
+        name: "one".into(),
+        roster_version: 1,
+        roster: Vec::new(),
+        wanted: Revision(0),
+        log_version,
+        gates_log_version,
+    }
+}
+
+/// There is one version of the log yet, so those who do not understand it are of version 0.
+async fn the_log_is_raised_only_when_everyone_who_runs_understands_it(engine: Engine) {
+    let place = installed(engine).await;
+    let store = place.store().await;
+    let authority = [7; 16];
+    store.beat(&authority).await.expect("it runs");
+    for (behind, who) in [
+        (share(0, LOG_VERSION), "one"),
+        (share(LOG_VERSION, 0), "a gate at one"),
+    ] {
+        store.share(&authority, behind).await.expect("shared");
+        let refused = store.raise_log_version(LOG_VERSION).await;
+        let Err(StoreError::LogNotUnderstood {
+            who: named,
+            understands: 0,
+        }) = refused
+        else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(named, who);
+    }
+
+    let current = share(LOG_VERSION, LOG_VERSION);
+    store.share(&authority, current).await.expect("shared");
+    store
+        .raise_log_version(LOG_VERSION)
+        .await
+        .expect("everyone understands it");
+    let versions = store.log_versions().await.expect("versions");
+    assert_eq!(versions.log_version, LOG_VERSION);
+    assert_eq!(versions.authorities.len(), 1);
+
+    let unknown = store.raise_log_version(LOG_VERSION + 1).await;
+    assert!(matches!(unknown, Err(StoreError::LogTooNew { .. })));
+}
+
 on_every_engine!(
+    the_log_is_raised_only_when_everyone_who_runs_understands_it,
     an_authority_runs_on_a_schema_that_a_later_version_has_expanded,
     an_authority_refuses_a_schema_that_no_longer_supports_it,
     an_authority_refuses_a_log_that_it_does_not_understand,
@@ -185,4 +234,60 @@ async fn an_index_is_made_outside_a_transaction_while_the_table_is_written() {
     migrate_to(&place.url, &PostgresOptions::default(), &schema())
         .await
         .expect("a version that does not know the index runs on it");
+}
+
+/// The rows of the measurement, for a run by hand: the page for operators has its figures.
+const ROWS_VARIABLE: &str = "PORTCULLIS_MIGRATION_ROWS";
+
+/// A column with a default rewrites no row, and an index is made beside the writes. Either of them done the plain way holds
+/// every sign-in for as long as it takes.
+#[tokio::test]
+async fn migrations_of_a_large_table_do_not_stop_sign_ins() {
+    let rows = std::env::var(ROWS_VARIABLE).unwrap_or_else(|_| "20000".to_owned());
+    let place = fresh_schema().await;
+    let store = Postgres::open(&place.url, &PostgresOptions::default())
+        .await
+        .expect("opens");
+    open(&store, &sign_in("t", "first")).await;
+    let fill = format!(
+        "SET search_path = {}; INSERT INTO sessions SELECT r.* FROM sessions s, generate_series(1, {rows}) n, \
+         LATERAL jsonb_populate_record(s, jsonb_build_object('serial', 1000000 + n, \
+         'session_id', '\\x' || lpad(to_hex(n), 32, '0'))) r; ANALYZE sessions",
+        place.name
+    );
+    let admin = shared().await.admin().await;
+    admin.batch_execute(&fill).await.expect("filled");
+
+    let begun = Instant::now();
+    let (url, name) = (place.url.clone(), place.name.clone());
+    let migrations = tokio::spawn(async move {
+        let place = Schema { name, url };
+        let column = "ALTER TABLE sessions ADD COLUMN later BIGINT NOT NULL DEFAULT 7";
+        let index = "-- migration: outside a transaction\n\
+                     DROP INDEX CONCURRENTLY IF EXISTS later;\n\
+                     CREATE INDEX CONCURRENTLY later ON sessions (later, serial);\n";
+        let later = schema()
+            .with("V98__add_later", column)
+            .and_then(|schema| schema.with("V99__index_later", index))
+            .expect("migrations");
+        migrate_to(&place.url, &PostgresOptions::default(), &later).await
+    });
+    let mut took = Vec::new();
+    while !migrations.is_finished() {
+        let new = sign_in("t", &format!("u{}", took.len()));
+        let signed_in = Instant::now();
+        open(&store, &new).await;
+        took.push(signed_in.elapsed());
+    }
+    let whole = begun.elapsed();
+    migrations.await.expect("no panic").expect("migrated");
+
+    took.sort_unstable();
+    let longest = took.last().copied().unwrap_or_default();
+    let p99 = took[took.len() * 99 / 100];
+    println!(
+        "{rows} rows: migrated in {whole:?}, {} sign-ins meanwhile, p99 {p99:?}, longest {longest:?}",
+        took.len()
+    );
+    assert!(longest < Duration::from_secs(2), "{longest:?}");
 }

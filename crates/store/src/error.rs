@@ -56,6 +56,31 @@ pub enum StoreError {
         /// The version that this build understands.
         known: u32,
     },
+    /// An entry of a later kind than the log may have.
+    #[error(
+        "the log has version {log_version}, and the entry needs {needed}: run `portcullis log-version raise {needed}` when \
+         every authority and gate understands it"
+    )]
+    LogTooOld {
+        /// The version of the log.
+        log_version: u32,
+        /// The version since which there are entries of this kind.
+        needed: u32,
+    },
+    /// Somebody who runs does not understand the version that the log would get.
+    #[error("{who} understands the log up to version {understands}: upgrade it first")]
+    LogNotUnderstood {
+        /// The authority, or the authority of the gate.
+        who: String,
+        /// The version that it understands.
+        understands: u32,
+    },
+    /// The version of the log is never lowered, because entries of it may have been written.
+    #[error("the log has version {log_version}, which is never lowered")]
+    LogNotLowered {
+        /// The version of the log.
+        log_version: u32,
+    },
     /// A migration did not get its locks. Nothing of it was applied.
     #[error(
         "migration {migration} did not get its locks in {attempts} attempts, and changed nothing. In its way: {holders}. \

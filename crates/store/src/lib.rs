@@ -67,7 +67,8 @@ pub use self::{
     erasure::ErasureStore,
     error::StoreError,
     installation::{
-        Checkpoint, InstallationStore, KeyStore, MASTER_KEY_ID_BYTES, Recovered, TokenLife,
+        AuthorityLogVersion, Checkpoint, InstallationStore, KeyStore, LogVersions,
+        MASTER_KEY_ID_BYTES, Recovered, TokenLife,
     },
     log::{Appended, Beat, CheckpointDue, CheckpointStore, LogBatch, LogStore, Revoked},
     peers::{AuthorityShare, PEERS_MAX, PeerRow, PeerStore},

@@ -5666,6 +5666,9 @@ pub struct ValidatorStatus {
     /// True if the validator accepts nothing any more until it has a newer proof by this stream (strict mode).
     #[prost(bool, tag = "15")]
     pub lapsed: bool,
+    /// The version of the log that it understands.
+    #[prost(uint32, tag = "16")]
+    pub log_version: u32,
 }
 /// An authority of the installation.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

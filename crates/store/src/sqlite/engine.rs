@@ -368,6 +368,41 @@ mod tests {
         assert_eq!(digest, sha256(&frame.delta));
     }
 
+    /// There is one version of the log yet, so the test makes a later one of a kind that there is.
+    #[tokio::test]
+    async fn an_entry_of_a_later_kind_waits_until_the_log_has_its_version() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (engine, store) = open_store(directory.path()).await;
+        let entry = [Entry::internal(Mutation::SignOutEveryone)];
+        let before = store.head().await.expect("a head");
+        let refused = store.append_kinds(&entry, |_| 2).await;
+        assert!(
+            matches!(
+                refused,
+                Err(StoreError::LogTooOld {
+                    log_version: 1,
+                    needed: 2
+                })
+            ),
+            "the log has version 1"
+        );
+        assert_eq!(store.head().await.expect("a head"), before);
+        let mut connection = engine.connection(Lane::Read).await.expect("a connection");
+        let trail = "SELECT count(*) FROM audit_events";
+        let rows = connection.query(trail, &[]).await.expect("a count");
+        assert_eq!(rows[0].int(ONLY).expect("a number"), 0);
+        drop(connection);
+
+        let mut connection = engine.connection(Lane::Append).await.expect("a connection");
+        let raise = "UPDATE compatibility SET log_version = 2";
+        connection.query(raise, &[]).await.expect("raised");
+        drop(connection);
+        let Ok(appended) = store.append_kinds(&entry, |_| 2).await else {
+            panic!("the log has version 2");
+        };
+        assert!(appended.committed.is_some());
+    }
+
     #[tokio::test]
     async fn events_that_waited_before_a_restart_still_get_into_the_trail() {
         let directory = tempfile::tempdir().expect("a directory");
