@@ -70,7 +70,7 @@ impl Verdict {
             let number = index + 1;
             let _ = writeln!(
                 text,
-                "ha: gate {number}, started anew: admits {} of {} ended sessions, refuses {} of {} that live",
+                "ha: gate {number}, at the end: admits {} of {} ended sessions, refuses {} of {} that live",
                 gate.ended_admitted, self.revocations, gate.live_refused, gate.live
             );
         }
