@@ -62,8 +62,7 @@ fn newest_release() -> Result<(String, String)> {
     let releases = fs::read_to_string(RELEASES).with_context(|| format!("reading {RELEASES}"))?;
     let last = releases
         .lines()
-        .filter(|line| !line.starts_with('#'))
-        .next_back()
+        .rfind(|line| !line.starts_with('#'))
         .with_context(|| format!("{RELEASES} has no release"))?;
     let (name, commit) = last
         .split_once(' ')

@@ -220,10 +220,8 @@ mod tests {
     #[test]
     fn both_engines_have_the_same_numbers_without_a_gap() {
         for (engine, schema) in engines() {
-            let mut expected = 1;
-            for migration in schema.migrations() {
+            for (expected, migration) in (1..).zip(schema.migrations()) {
                 assert_eq!(migration.version(), expected, "{engine}");
-                expected += 1;
             }
             assert_eq!(schema.version(), postgres::schema().version(), "{engine}");
         }
