@@ -51,9 +51,14 @@ pub(crate) enum Verdict {
 
 impl Gate {
     pub(crate) fn new(installation: &Installation, index: usize, ledger: &Arc<Ledger>) -> Self {
+        Self::at(&installation.gate_socket(index), index, ledger)
+    }
+
+    /// A gate that listens there.
+    pub(crate) fn at(socket: &str, index: usize, ledger: &Arc<Ledger>) -> Self {
         Self {
             index,
-            socket: installation.gate_socket(index),
+            socket: socket.to_owned(),
             ledger: Arc::clone(ledger),
         }
     }

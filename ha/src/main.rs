@@ -20,18 +20,19 @@ mod report;
 mod scenarios;
 mod secrets;
 mod traffic;
+mod upgrade;
 mod verdict;
 
 use std::{
     env,
     os::unix::process::CommandExt,
     path::PathBuf,
-    process::{Command, ExitCode},
+    process::{self, ExitCode},
     sync::Arc,
 };
 
 use anyhow::{Context, Result, ensure};
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -41,7 +42,10 @@ use crate::{
 
 /// Options of the rig.
 #[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Options {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// The scenarios, in their order. None: all.
     #[arg(value_enum)]
     scenarios: Vec<Scenario>,
@@ -59,12 +63,22 @@ struct Options {
     inside: bool,
 }
 
+#[derive(Subcommand)]
+enum Command {
+    /// Two versions over one database under load: upgraded one authority after the other, and rolled back. It needs no
+    /// machines of its own, and no root.
+    Upgrade(upgrade::Options),
+}
+
 /// Waits for the command in the shell that is the first process of the namespace: it collects what ends without a
 /// parent. When it ends, the kernel ends every process of the rig.
 const FIRST_PROCESS: &str = r#""$0" --inside "$@" & wait $!"#;
 
 fn main() -> Result<ExitCode> {
     let options = Options::parse();
+    if let Some(Command::Upgrade(options)) = &options.command {
+        return upgrade::run(options);
+    }
     if !options.inside {
         return enter_namespaces();
     }
@@ -77,7 +91,7 @@ fn enter_namespaces() -> Result<ExitCode> {
         rustix::process::geteuid().is_root(),
         "the rig makes network namespaces, which takes root"
     );
-    let error = Command::new("unshare")
+    let error = process::Command::new("unshare")
         .args(["--net", "--mount", "--pid", "--ipc", "--uts"])
         .args(["--fork", "--kill-child", "--mount-proc"])
         .args(["sh", "-c", FIRST_PROCESS])

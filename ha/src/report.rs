@@ -110,6 +110,18 @@ impl Phase {
         }
     }
 
+    /// The longest time without an answer of any authority to a kind of call, or of a gate.
+    pub(crate) fn longest_unavailable(&self) -> f64 {
+        let mut longest: f64 = 0.0;
+        for unavailable in &self.unavailable {
+            longest = longest.max(unavailable.both);
+        }
+        for gate in &self.gates {
+            longest = longest.max(gate.longest);
+        }
+        longest
+    }
+
     /// The figures for a terminal.
     pub(crate) fn text(&self) -> String {
         let mut text = format!(

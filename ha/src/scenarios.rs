@@ -203,29 +203,8 @@ impl Watch<'_> {
         Ok(())
     }
 
-    /// Waits until both authorities answer calls of each kind that begin from now on.
     async fn serve(&self) -> Result<()> {
-        let since = Instant::now();
-        while since.elapsed() < DEADLINE {
-            if self.have_served_since(since) {
-                return Ok(());
-            }
-            sleep(POLL_INTERVAL).await;
-        }
-        bail!("an authority does not serve after {DEADLINE:?}: see the logs of the machines")
-    }
-
-    fn have_served_since(&self, since: Instant) -> bool {
-        let successes = self.ledger.successes();
-        let recent: Vec<_> = successes.iter().filter(|it| it.at > since).collect();
-        [0, 1].iter().all(|authority| {
-            Operation::ALL.iter().all(|operation| {
-                let served = recent
-                    .iter()
-                    .find(|it| it.authority == *authority && it.operation == *operation);
-                served.is_some()
-            })
-        })
+        serve(self.ledger).await
     }
 
     fn end(&mut self, name: &'static str, what: &str, from: Instant) {
@@ -233,6 +212,31 @@ impl Watch<'_> {
         println!("{}", phase.text());
         self.phases.push(phase);
     }
+}
+
+/// Waits until both authorities answer calls of each kind that begin from now on.
+pub(crate) async fn serve(ledger: &Ledger) -> Result<()> {
+    let since = Instant::now();
+    while since.elapsed() < DEADLINE {
+        if have_served_since(ledger, since) {
+            return Ok(());
+        }
+        sleep(POLL_INTERVAL).await;
+    }
+    bail!("an authority does not serve after {DEADLINE:?}: see its log")
+}
+
+fn have_served_since(ledger: &Ledger, since: Instant) -> bool {
+    let successes = ledger.successes();
+    let recent: Vec<_> = successes.iter().filter(|it| it.at > since).collect();
+    [0, 1].iter().all(|authority| {
+        Operation::ALL.iter().all(|operation| {
+            let served = recent
+                .iter()
+                .find(|it| it.authority == *authority && it.operation == *operation);
+            served.is_some()
+        })
+    })
 }
 
 fn begin(what: &str) -> Instant {

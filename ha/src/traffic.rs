@@ -69,17 +69,30 @@ enum Answer<T> {
 
 impl Traffic {
     pub(crate) fn new(installation: &Installation, ledger: &Arc<Ledger>) -> Result<Self> {
-        let authority = |index: usize| -> Result<Authority> {
+        let endpoint = |index: usize| -> Result<Endpoint> {
             let name = format!("{}.internal", installation.applications[index].name);
             let certificate = Certificate::from_pem(&installation.ca_certificate);
             let tls = ClientTlsConfig::new().ca_certificate(certificate);
-            let endpoint =
-                Endpoint::from_shared(format!("https://{name}:7400"))?.tls_config(tls)?;
+            Ok(Endpoint::from_shared(format!("https://{name}:7400"))?.tls_config(tls)?)
+        };
+        let secrets = &installation.secrets;
+        let endpoints = [endpoint(0)?, endpoint(1)?];
+        Self::at(&endpoints, &secrets.login, &secrets.admin, ledger)
+    }
+
+    /// Callers of two authorities, with the bearer strings of a service that signs in and of an administrator.
+    pub(crate) fn at(
+        endpoints: &[Endpoint; 2],
+        login: &str,
+        admin: &str,
+        ledger: &Arc<Ledger>,
+    ) -> Result<Self> {
+        let authority = |index: usize| -> Result<Authority> {
             Ok(Authority {
                 index,
-                client: SessionServiceClient::new(endpoint.connect_lazy()),
-                login: bearer(&installation.secrets.login)?,
-                admin: bearer(&installation.secrets.admin)?,
+                client: SessionServiceClient::new(endpoints[index].connect_lazy()),
+                login: bearer(login)?,
+                admin: bearer(admin)?,
             })
         };
         Ok(Self {

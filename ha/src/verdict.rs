@@ -17,6 +17,12 @@ use crate::{
 /// Questions to one gate at a time.
 const QUESTIONS_MAX: usize = 16;
 
+/// The sessions that a database has, as hexadecimal digits.
+pub(crate) const OPENED: &str = "SELECT encode(session_id, 'hex') FROM sessions";
+/// Those that were ended.
+pub(crate) const ENDED: &str =
+    "SELECT encode(session_id, 'hex') FROM sessions WHERE end_event IS NOT NULL";
+
 /// What was found.
 #[derive(Serialize)]
 pub(crate) struct Verdict {
@@ -34,7 +40,7 @@ pub(crate) struct Verdict {
 
 /// What a gate says that has its whole view from the last primary.
 #[derive(Serialize)]
-struct AtGate {
+pub(crate) struct AtGate {
     /// Tokens that it admits although their end was acknowledged.
     ended_admitted: usize,
     live: usize,
@@ -64,7 +70,7 @@ impl Verdict {
             let number = index + 1;
             let _ = writeln!(
                 text,
-                "ha: gate {number}, started anew: admits {} of {} ended sessions, refuses {} of {} that live",
+                "ha: gate {number}, at the end: admits {} of {} ended sessions, refuses {} of {} that live",
                 gate.ended_admitted, self.revocations, gate.live_refused, gate.live
             );
         }
@@ -81,17 +87,9 @@ pub(crate) async fn reach(
     cluster::become_healthy(installation).await?;
     let primary = cluster::primary(installation, &[]).await?;
     let machine = &installation.databases[primary];
-    let opened = "SELECT encode(session_id, 'hex') FROM sessions";
-    let ended = format!("{opened} WHERE end_event IS NOT NULL");
-    let opened = HashSet::from_iter(cluster::query(machine, opened).await?);
-    let ended = HashSet::from_iter(cluster::query(machine, &ended).await?);
+    let opened = HashSet::from_iter(cluster::query(machine, OPENED).await?);
+    let ended = HashSet::from_iter(cluster::query(machine, ENDED).await?);
     let primary = machine.name;
-
-    let sign_ins = ledger.acknowledged_sign_ins();
-    let mut revocations = Vec::new();
-    for end in ledger.acknowledged_ends() {
-        revocations.push(end.session.id.clone());
-    }
 
     let mut at_gates = Vec::new();
     for (index, gate) in gates.iter().enumerate() {
@@ -100,12 +98,28 @@ pub(crate) async fn reach(
         gate.become_ready().await?;
         at_gates.push(ask_about_all(gate, ledger).await);
     }
+    judge(primary, &opened, &ended, at_gates, ledger)
+}
+
+/// Compares what was acknowledged with the sessions of the database, and with what gates say.
+pub(crate) fn judge(
+    primary: &'static str,
+    opened: &HashSet<String>,
+    ended: &HashSet<String>,
+    at_gates: Vec<AtGate>,
+    ledger: &Ledger,
+) -> Result<Verdict> {
+    let sign_ins = ledger.acknowledged_sign_ins();
+    let mut revocations = Vec::new();
+    for end in ledger.acknowledged_ends() {
+        revocations.push(end.session.id.clone());
+    }
     Ok(Verdict {
         primary,
         sign_ins: sign_ins.len(),
-        sign_ins_lost: count_missing(&sign_ins, &opened)?,
+        sign_ins_lost: count_missing(&sign_ins, opened)?,
         revocations: revocations.len(),
-        revocations_lost: count_missing(&revocations, &ended)?,
+        revocations_lost: count_missing(&revocations, ended)?,
         gates: at_gates,
         requests_admitted: ledger.admitted_count(),
     })
@@ -125,7 +139,8 @@ fn count_missing(ids: &[String], found: &HashSet<String>) -> Result<usize> {
     Ok(missing)
 }
 
-async fn ask_about_all(gate: &Gate, ledger: &Ledger) -> AtGate {
+/// Asks a gate about every token.
+pub(crate) async fn ask_about_all(gate: &Gate, ledger: &Ledger) -> AtGate {
     let mut ended = Vec::new();
     for end in ledger.acknowledged_ends() {
         ended.push(end.session.access_token.clone());

@@ -58,6 +58,7 @@ mod races;
 mod recover;
 mod refresh;
 mod restart;
+mod schema_versions;
 mod secrets;
 mod session_filters;
 mod session_limits;

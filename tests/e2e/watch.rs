@@ -13,6 +13,7 @@ use portcullis_tests::{
     wait::{eventually, within},
 };
 use portcullis_validator::{Freshness, Rejection, Validator};
+use prost::Message;
 use tokio_stream::StreamExt;
 
 async fn until_stale(gate: &Validator, token: &str) {
@@ -307,4 +308,51 @@ async fn a_cursor_of_another_history_or_of_the_future_is_a_fork() {
             Some(Ok(Message::SnapshotChunk(_)))
         ));
     }
+}
+
+/// A gate of the version before the field says nothing, and one of a later version more than this authority knows. Neither
+/// is refused, and operators see both.
+#[tokio::test]
+async fn gates_of_an_older_and_a_newer_version_are_served_and_shown() {
+    let authority = TestAuthority::sqlite().await;
+    for (name, says, shown) in [("older", 0, 1), ("newer", 99, 99)] {
+        let requests = [hello(|hello| {
+            hello.name = name.into();
+            hello.log_version = says;
+        })];
+        let requests = tokio_stream::iter(requests).chain(tokio_stream::pending());
+        let opened = authority.revocations(GATEWAY).watch(requests).await;
+        let mut stream = opened.expect("a stream").into_inner();
+        let first = within("the welcome", stream.message()).await;
+        let first = first.expect("served").expect("an answer").message;
+        assert!(
+            matches!(first, Some(v1::watch_response::Message::Welcome(_))),
+            "{name}"
+        );
+
+        let listed = authority
+            .revocations(OPERATOR)
+            .list_validators(v1::ListValidatorsRequest {})
+            .await;
+        let validators = listed.expect("listed").into_inner().validators;
+        let gate = validators.iter().find(|gate| gate.name == name);
+        assert_eq!(gate.expect("it is listed").log_version, shown, "{name}");
+    }
+}
+
+/// An authority of a later version sends messages and fields that this gate does not know. It skips them, and goes on. Only
+/// an entry of an unknown kind stops it.
+#[test]
+fn a_message_of_a_later_authority_decodes_without_what_is_new() {
+    let welcome = v1::WatchWelcome {
+        incarnation: vec![1; 16].into(),
+        ..Default::default()
+    };
+    let welcome = welcome.sealed(&STREAM);
+    let mut bytes = welcome.encode_to_vec();
+    // Field 99, a string of three bytes, as a later version would add it.
+    bytes.extend([0x9a, 0x06, 0x03, b'n', b'e', b'w']);
+    let read = v1::WatchWelcome::decode(&bytes[..]).expect("a welcome");
+    assert!(read.is_intact(&STREAM));
+    assert_eq!(read, welcome);
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use portcullis_authority::store::{
-    Store,
+    Store, StoreError,
     postgres::{Postgres, PostgresOptions},
     sql::{Backend, Lane, SqlStore},
     sqlite::Sqlite,
@@ -83,6 +83,24 @@ impl Place {
                 Arc::new(opened.expect("the schema opens"))
             }
         }
+    }
+
+    /// Closes what is open and opens it again, as an authority that starts. All stores of a data directory have to be
+    /// dropped before.
+    ///
+    /// # Errors
+    /// When it does not open.
+    pub async fn reopen(&mut self) -> Result<(), StoreError> {
+        match &mut self.0 {
+            Kind::Sqlite { directory, engine } => {
+                *engine = None;
+                *engine = Some(Arc::new(Sqlite::connect(directory.path()).await?));
+            }
+            Kind::Postgres { schema } => {
+                Postgres::connect(&schema.url, &PostgresOptions::default()).await?;
+            }
+        }
+        Ok(())
     }
 
     /// One more authority's store.

@@ -78,13 +78,39 @@ impl Serve {
         Self::start_by(command, "info", change).await
     }
 
+    /// Starts the binary of any version, with the settings of tests and some of the test's own. The file names only what is
+    /// not the default, because an older version does not know every setting.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start_version(program: &Path, change: impl FnOnce(&mut Config)) -> Self {
+        let table = |config: &Config| toml::Table::try_from(config).expect("TOML");
+        let text = |config: &Config| {
+            let mut settings = table(config);
+            remove_defaults(&mut settings, &table(&Config::default()));
+            toml::to_string(&settings).expect("TOML")
+        };
+        Self::start_with(Command::new(program), "info", text, change).await
+    }
+
     /// Starts it by a command that runs the binary with the arguments added here.
-    async fn start_by(mut command: Command, log: &str, change: impl FnOnce(&mut Config)) -> Self {
+    async fn start_by(command: Command, log: &str, change: impl FnOnce(&mut Config)) -> Self {
+        let text = |config: &Config| toml::to_string(config).expect("TOML");
+        Self::start_with(command, log, text, change).await
+    }
+
+    /// [`start_by`](Self::start_by), with the configuration file as `text` writes it.
+    async fn start_with(
+        mut command: Command,
+        log: &str,
+        text: impl FnOnce(&Config) -> String,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let mut config = config(directory.path());
         change(&mut config);
         let file = directory.path().join("portcullis.toml");
-        write_configuration(&file, &toml::to_string(&config).expect("TOML"));
+        write_configuration(&file, &text(&config));
         let mut child = command
             .args(["serve", "--config"])
             .arg(&file)
@@ -246,6 +272,20 @@ impl Serve {
             .await
             .expect("an end")
     }
+}
+
+/// Removes the settings that have their defaults.
+fn remove_defaults(settings: &mut toml::Table, defaults: &toml::Table) {
+    settings.retain(|name, value| {
+        let default = defaults.get(name);
+        if let (toml::Value::Table(section), Some(toml::Value::Table(default))) =
+            (&mut *value, default)
+        {
+            remove_defaults(section, default);
+            return !section.is_empty();
+        }
+        Some(&*value) != default
+    });
 }
 
 /// Replaces a file as a whole.

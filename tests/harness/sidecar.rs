@@ -124,10 +124,22 @@ impl TestSidecar {
     /// # Panics
     /// When it does not start.
     pub async fn start_with_variables(config: &SidecarConfig, variables: &[(&str, &str)]) -> Self {
+        Self::start_version(&binary(), config, variables).await
+    }
+
+    /// Starts the binary of any version, with these variables in its environment.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start_version(
+        program: &Path,
+        config: &SidecarConfig,
+        variables: &[(&str, &str)],
+    ) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let file = directory.path().join("sidecar.toml");
         std::fs::write(&file, config.to_toml()).expect("written");
-        let mut child = Command::new(binary())
+        let mut child = Command::new(program)
             .arg("--config")
             .arg(&file)
             .envs(variables.iter().copied())

@@ -27,6 +27,7 @@ mod shape;
 mod shell;
 mod test;
 mod tools;
+mod upgrade;
 mod user_agents;
 
 use std::{env, path::Path, process::ExitCode};
@@ -61,6 +62,9 @@ enum Chore {
     Soak(bench::SoakOptions),
     /// Run a PostgreSQL cluster with failover, two authorities and two gates; kill, promote, cut off and rejoin under load.
     Ha(ha::Options),
+    /// Build the newest released version and this one, and run both over one database under load: upgrade one authority after
+    /// the other, and roll back.
+    Upgrade(upgrade::Options),
     /// Build the binaries to ship, stripped, with their debug information in files of their own.
     Dist,
     /// Make the Debian packages, the images and the chart, check each by its own tools, and start it from its own files.
@@ -110,6 +114,7 @@ fn run(chore: &Chore) -> Result<()> {
         Chore::Bench(options) => bench::run(options),
         Chore::Soak(options) => bench::soak(options),
         Chore::Ha(options) => ha::run(options),
+        Chore::Upgrade(options) => upgrade::run(options),
         Chore::Dist => dist::run(),
         Chore::Packages(options) => packages::run(options),
         Chore::Seed(options) => bench::seed(options),

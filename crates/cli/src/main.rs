@@ -54,6 +54,8 @@ enum Command {
     Console(console::Options),
     /// Bring the database to this version, and grant the service its rights.
     Migrate(serve::MigrateOptions),
+    /// Show the version of the log and who understands it, or raise it after an upgrade.
+    LogVersion(serve::LogVersionOptions),
     /// Begin a new history, after a restore or a failover that may have lost writes. No authority may be running.
     Recover(serve::RecoverOptions),
     /// Copy the database of an authority on SQLite into a file. The authority may be running.
@@ -109,6 +111,10 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Migrate(options) => {
             telemetry::start_log(telemetry::Format::Json, telemetry::SERVICE_FILTER);
             serve::migrate(options).await
+        }
+        Command::LogVersion(options) => {
+            telemetry::start_log(telemetry::Format::Text, "warn");
+            serve::log_version(options).await
         }
         Command::Recover(options) => {
             telemetry::start_log(telemetry::Format::Json, telemetry::SERVICE_FILTER);

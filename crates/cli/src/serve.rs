@@ -1,14 +1,15 @@
-//! `portcullis serve`, `portcullis migrate` and `portcullis recover`.
+//! `portcullis serve`, `portcullis migrate`, `portcullis log-version` and `portcullis recover`.
 
 use std::sync::Arc;
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, Subcommand};
 use portcullis_authority::{
     Authority, check, config::Config, installation::recover::recover as begin_history, open_store,
     read_master_keys,
 };
 
+use portcullis_contract::delta::LOG_VERSION;
 use tokio::signal::unix::SignalKind;
 
 use crate::{
@@ -38,6 +39,25 @@ pub(crate) struct MigrateOptions {
     /// issued before, and have to be told the new issuer.
     #[arg(long)]
     change_issuer: bool,
+}
+
+/// Options of `log-version`.
+#[derive(Args)]
+pub(crate) struct LogVersionOptions {
+    #[command(flatten)]
+    source: Source,
+    #[command(subcommand)]
+    change: Option<LogVersionChange>,
+}
+
+#[derive(Subcommand)]
+enum LogVersionChange {
+    /// Let authorities write entries of this version. It cannot be lowered, and no older version can run afterwards.
+    Raise {
+        /// The version.
+        #[arg(value_name = "VERSION")]
+        to: u32,
+    },
 }
 
 /// Options of `recover`.
@@ -99,7 +119,28 @@ pub(crate) async fn migrate(options: MigrateOptions) -> Result<()> {
         store.change_issuer(&config.tokens.issuer).await?;
         println!("the issuer is {}", config.tokens.issuer);
     }
-    println!("the database is of this version");
+    println!("the database is of this version, or of a later one on which it can run");
+    Ok(())
+}
+
+/// Raises the version of the log if asked to, and prints it with those who read the log.
+pub(crate) async fn log_version(options: LogVersionOptions) -> Result<()> {
+    let config = options.source.read()?;
+    let store = open_store(&config.store).await?;
+    if let Some(LogVersionChange::Raise { to }) = options.change {
+        store.raise_log_version(to).await?;
+    }
+    let versions = store.log_versions().await?;
+    println!(
+        "the log has version {}, and this build understands {LOG_VERSION}",
+        versions.log_version
+    );
+    for authority in &versions.authorities {
+        println!(
+            "{}: understands {}, its gates {}",
+            authority.name, authority.log_version, authority.gates_log_version
+        );
+    }
     Ok(())
 }
 

@@ -13,6 +13,9 @@ use crate::{
 /// The most bytes one delta may have. A batch is cut well below it.
 pub const DELTA_BYTES_MAX: usize = 1 << 20;
 
+/// The version of the log that this build understands: the greatest [`Change::since`] of all kinds.
+pub const LOG_VERSION: u32 = 1;
+
 /// A change of the view: one entry of a delta.
 #[derive(Debug)]
 pub enum Change {
@@ -133,6 +136,22 @@ pub fn decode(bytes: &Bytes) -> Result<Vec<Change>, DeltaError> {
         return Err(DeltaError::UnknownKind);
     }
     delta.entries.iter().map(Change::try_from).collect()
+}
+
+impl Change {
+    /// The version of the log since which there are entries of this kind. An authority writes an entry only if the log has
+    /// that version, so a gate that understands the version never meets a kind that it does not know.
+    #[must_use]
+    pub fn since(&self) -> u32 {
+        match self {
+            Self::Revoke { .. }
+            | Self::Cut { .. }
+            | Self::Trust(_)
+            | Self::Distrust(_)
+            | Self::Turn
+            | Self::Forget(_) => 1,
+        }
+    }
 }
 
 impl TryFrom<&v1::LogEntry> for Change {

@@ -189,6 +189,7 @@ checksummed!(WatchHello, AnyStream, |hello, hash| {
         .proven_head(hello.proven_head.as_ref())
         .bytes(hello.version.as_bytes())
         .bytes(&hello.instance)
+        .integer(hello.log_version.into())
 });
 checksummed!(WatchProbe, StreamId, |probe, hash| {
     hash.integer(probe.nonce)
@@ -265,6 +266,7 @@ mod tests {
             }),
             version: "1.2.3".into(),
             instance: vec![5; 16].into(),
+            log_version: 3,
         };
         hello.sealed(&AnyStream)
     }

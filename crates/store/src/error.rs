@@ -27,6 +27,73 @@ pub enum StoreError {
          with store.owner_url"
     )]
     NotMigrated,
+    /// A later version has changed the schema in a way that this version cannot run on.
+    #[error(
+        "the database has schema {schema}, on which versions from schema {runs_from} on can run; this version knows \
+         schema {known}: start a later version"
+    )]
+    SchemaTooNew {
+        /// The last migration that was applied.
+        schema: i32,
+        /// The least schema that a version must know to run on it.
+        runs_from: i32,
+        /// The last migration that this version knows.
+        known: i32,
+    },
+    /// A migration of this version was applied in another wording, or left out.
+    #[error(
+        "migration V{0} of the database is not the one of this version: a build that was never released made it. \
+         Make a new database"
+    )]
+    ForeignSchema(i32),
+    /// The log may have entries that this version does not understand.
+    #[error(
+        "the log has version {log_version}, and this version understands {known}: start a later version"
+    )]
+    LogTooNew {
+        /// The version that an operator raised the log to.
+        log_version: u32,
+        /// The version that this build understands.
+        known: u32,
+    },
+    /// An entry of a later kind than the log may have.
+    #[error(
+        "the log has version {log_version}, and the entry needs {needed}: run `portcullis log-version raise {needed}` when \
+         every authority and gate understands it"
+    )]
+    LogTooOld {
+        /// The version of the log.
+        log_version: u32,
+        /// The version since which there are entries of this kind.
+        needed: u32,
+    },
+    /// Somebody who runs does not understand the version that the log would get.
+    #[error("{who} understands the log up to version {understands}: upgrade it first")]
+    LogNotUnderstood {
+        /// The authority, or the authority of the gate.
+        who: String,
+        /// The version that it understands.
+        understands: u32,
+    },
+    /// The version of the log is never lowered, because entries of it may have been written.
+    #[error("the log has version {log_version}, which is never lowered")]
+    LogNotLowered {
+        /// The version of the log.
+        log_version: u32,
+    },
+    /// A migration did not get its locks. Nothing of it was applied.
+    #[error(
+        "migration {migration} did not get its locks in {attempts} attempts, and changed nothing. In its way: {holders}. \
+         Wait until it ends, or end it with pg_terminate_backend, then start again"
+    )]
+    MigrationBlocked {
+        /// Its file's name.
+        migration: String,
+        /// The number of attempts.
+        attempts: u32,
+        /// The server's processes that held the locks, without what they ran.
+        holders: String,
+    },
     /// The URL or the server behind it cannot be used.
     #[error("{0}")]
     Unusable(String),

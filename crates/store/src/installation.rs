@@ -98,6 +98,19 @@ pub trait InstallationStore: Send + Sync + 'static {
     /// When the store fails.
     async fn change_issuer(&self, issuer: &str) -> Result<(), StoreError>;
 
+    /// The version of the log, and the versions that those who run understand.
+    ///
+    /// # Errors
+    /// When the store fails.
+    async fn log_versions(&self) -> Result<LogVersions, StoreError>;
+
+    /// Raises the version of the log. From then on authorities may write entries of its kinds.
+    ///
+    /// # Errors
+    /// [`StoreError::LogNotUnderstood`] while an authority or a gate that runs does not understand it,
+    /// [`StoreError::LogTooNew`] if this version does not, [`StoreError::LogNotLowered`].
+    async fn raise_log_version(&self, to: u32) -> Result<(), StoreError>;
+
     /// The authority that counts the time since the last turn.
     ///
     /// # Errors
@@ -131,6 +144,26 @@ pub trait InstallationStore: Send + Sync + 'static {
         sign_out: bool,
         checkpoint: &Checkpoint<'_>,
     ) -> Result<Recovered, StoreError>;
+}
+
+/// The version of the log, and those who read it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogVersions {
+    /// Entries of kinds up to this version may be written.
+    pub log_version: u32,
+    /// The authorities that run.
+    pub authorities: Vec<AuthorityLogVersion>,
+}
+
+/// The versions of the log that an authority and its gates understand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuthorityLogVersion {
+    /// For operators.
+    pub name: String,
+    /// The version that the authority understands.
+    pub log_version: u32,
+    /// The version that every gate at it understands.
+    pub gates_log_version: u32,
 }
 
 /// The longest lifetime of an access token.

@@ -47,6 +47,7 @@ mod peers;
 mod policies;
 pub mod postgres;
 mod providers;
+mod schema;
 mod sessions;
 pub mod sql;
 pub mod sqlite;
@@ -66,12 +67,14 @@ pub use self::{
     erasure::ErasureStore,
     error::StoreError,
     installation::{
-        Checkpoint, InstallationStore, KeyStore, MASTER_KEY_ID_BYTES, Recovered, TokenLife,
+        AuthorityLogVersion, Checkpoint, InstallationStore, KeyStore, LogVersions,
+        MASTER_KEY_ID_BYTES, Recovered, TokenLife,
     },
     log::{Appended, Beat, CheckpointDue, CheckpointStore, LogBatch, LogStore, Revoked},
     peers::{AuthorityShare, PEERS_MAX, PeerRow, PeerStore},
     policies::{DueSessions, PolicyStore, PolicyWalk, Schedule, SessionsUnder, SweepStore},
     providers::ProviderStore,
+    schema::Schema,
     sessions::{Left, Proof, RefreshOutcome, Removed, SessionStore, SignInError, SignInHistory},
     status::{PoolState, STANDBYS_MAX, StandbyState, StoreMeasure, StoreStatus},
     users::UserStore,

@@ -71,6 +71,10 @@ pub struct AuthorityShare {
     pub roster: Vec<u8>,
     /// The revision for which callers of the authority wait. 0: nobody waits.
     pub wanted: Revision,
+    /// The version of the log that the authority understands.
+    pub log_version: u32,
+    /// The version of the log that every validator at it understands.
+    pub gates_log_version: u32,
 }
 
 /// The row of another authority.

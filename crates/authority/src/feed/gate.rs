@@ -18,6 +18,8 @@ pub struct Gate {
     pub address: String,
     /// The version that it reports. Empty: unknown.
     pub version: String,
+    /// The version of the log that it understands.
+    pub log_version: u32,
     /// Drawn at random by its process. None: unknown.
     pub instance: Option<[u8; 16]>,
     /// Its decision when it cannot prove that its view is fresh.

@@ -165,6 +165,10 @@ impl Peers {
             next: now,
             next_statuses: now,
         };
+        // An authority without a row could be of any version. Without this, one without gates would have none.
+        if let Err(error) = self.sharing.share().await {
+            error.log("the other authorities do not know of this one yet");
+        }
         loop {
             let looked = timeout(LOOK_TIMEOUT, self.look(&mut written)).await;
             let looked = looked.unwrap_or_else(|_| {

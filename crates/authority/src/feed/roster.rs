@@ -110,6 +110,9 @@ pub(super) struct SharedStatus {
     skew_micros: Option<i64>,
     #[prost(bool, tag = "12")]
     lapsed: bool,
+    /// 0: the authority does not say it.
+    #[prost(uint32, tag = "13")]
+    log_version: u32,
 }
 
 impl SharedStatus {
@@ -128,6 +131,7 @@ impl SharedStatus {
             freshness_micros: status.freshness.map(micros),
             skew_micros: status.skew_micros,
             lapsed: status.lapsed,
+            log_version: status.gate.log_version,
         }
     }
 
@@ -140,6 +144,7 @@ impl SharedStatus {
                 name: self.name,
                 address: self.address,
                 version: self.version,
+                log_version: self.log_version.max(1),
                 instance: None,
                 mode: match self.best_effort {
                     true => ValidatorMode::BestEffort,
@@ -209,6 +214,7 @@ mod tests {
                 name: "one".into(),
                 address: "127.0.0.1:1".into(),
                 version: "1.2.3".into(),
+                log_version: 1,
                 instance: None,
                 mode: ValidatorMode::BestEffort,
                 max_staleness: Duration::from_secs(5),

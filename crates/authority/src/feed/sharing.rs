@@ -8,7 +8,7 @@ use std::{
     time::Instant,
 };
 
-use portcullis_contract::position::Revision;
+use portcullis_contract::{delta::LOG_VERSION, position::Revision};
 use tokio::sync::Mutex;
 
 use super::{
@@ -91,6 +91,8 @@ impl Sharing {
             roster_version: version,
             roster,
             wanted: Revision(self.wanted.load(Ordering::Acquire)),
+            log_version: LOG_VERSION,
+            gates_log_version: self.validators.log_version().unwrap_or(LOG_VERSION),
         };
         self.store.share(&self.authority, share).await?;
         self.shared.fetch_max(version, Ordering::AcqRel);

@@ -426,6 +426,12 @@ impl Validators {
         roster
     }
 
+    /// The version of the log that every connected validator understands. None: no validator is connected.
+    pub(super) fn log_version(&self) -> Option<u32> {
+        let statuses = self.list();
+        statuses.iter().map(|status| status.gate.log_version).min()
+    }
+
     /// Forgets ended streams whose validators cannot accept any more. Other authorities learn it by another roster.
     pub(super) fn remove_lapsed(&self, now: Instant) {
         if self.ended().remove_old(now) {

@@ -99,6 +99,13 @@ fn error_type(error: &StoreError) -> &'static str {
         StoreError::Overloaded(_) => "overloaded",
         StoreError::Trimmed => "trimmed",
         StoreError::NotMigrated => "not_migrated",
+        StoreError::SchemaTooNew { .. } => "schema_too_new",
+        StoreError::ForeignSchema(_) => "foreign_schema",
+        StoreError::LogTooNew { .. } => "log_too_new",
+        StoreError::LogTooOld { .. } => "log_too_old",
+        StoreError::LogNotUnderstood { .. } => "log_not_understood",
+        StoreError::LogNotLowered { .. } => "log_not_lowered",
+        StoreError::MigrationBlocked { .. } => "migration_blocked",
         StoreError::Unusable(_) => "unusable",
         StoreError::Internal(_) => "internal",
     }

@@ -3552,7 +3552,7 @@ pub mod audit_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::SmallBuffers::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/portcullis.v1.AuditService/ListDeadLetters",
             );
@@ -3582,7 +3582,7 @@ pub mod audit_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::SmallBuffers::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/portcullis.v1.AuditService/RetryDeadLetters",
             );
@@ -3610,7 +3610,7 @@ pub mod audit_service_client {
                         format!("Service was not ready: {}", e.into()),
                     )
                 })?;
-            let codec = tonic_prost::ProstCodec::default();
+            let codec = crate::codec::SmallBuffers::default();
             let path = http::uri::PathAndQuery::from_static(
                 "/portcullis.v1.AuditService/DropDeadLetters",
             );
@@ -3956,7 +3956,7 @@ pub mod audit_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListDeadLettersSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::SmallBuffers::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -4002,7 +4002,7 @@ pub mod audit_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RetryDeadLettersSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::SmallBuffers::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -4048,7 +4048,7 @@ pub mod audit_service_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = DropDeadLettersSvc(inner);
-                        let codec = tonic_prost::ProstCodec::default();
+                        let codec = crate::codec::SmallBuffers::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(
                                 accept_compression_encodings,
@@ -5716,6 +5716,9 @@ pub struct WatchHello {
     /// the same ones: what one of them confirms is confirmed. Empty: the stream counts as a validator of its own.
     #[prost(bytes = "bytes", tag = "24")]
     pub instance: ::prost::bytes::Bytes,
+    /// The version of the log that the validator understands. 0: 1.
+    #[prost(uint32, tag = "25")]
+    pub log_version: u32,
 }
 /// A head of the log with the authority's code over it. A validator can show a head only if a beat named it, so a
 /// validator that lies cannot make an authority believe that its store lost a part of the log.
@@ -6014,6 +6017,9 @@ pub struct ValidatorStatus {
     /// True if the validator accepts nothing any more until it has a newer proof by this stream (strict mode).
     #[prost(bool, tag = "15")]
     pub lapsed: bool,
+    /// The version of the log that it understands.
+    #[prost(uint32, tag = "16")]
+    pub log_version: u32,
 }
 /// An authority of the installation.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -6237,6 +6243,8 @@ pub mod revocation_service_client {
         /// streams), then every other field of the message in the order of its number. An integer, a boolean or an enum is 8
         /// bytes, big endian. A string or bytes is its length in 8 bytes, then itself. A message is a 1 in 8 bytes, then its
         /// fields; an unset message is a 0 in 8 bytes. The receiver of a message with a wrong checksum ends the stream.
+        /// An older receiver does not know a later field, so a field that a later version adds to such a message is left out of
+        /// the checksum: it stands in a message of its own, with a checksum of its own.
         /// Errors: `WATCH_PROTOCOL`, `WATCH_CORRUPTED`, `WATCH_REVISION_AHEAD`, `OVERLOADED`, `UNAVAILABLE`.
         pub async fn watch(
             &mut self,
@@ -6447,6 +6455,8 @@ pub mod revocation_service_server {
         /// streams), then every other field of the message in the order of its number. An integer, a boolean or an enum is 8
         /// bytes, big endian. A string or bytes is its length in 8 bytes, then itself. A message is a 1 in 8 bytes, then its
         /// fields; an unset message is a 0 in 8 bytes. The receiver of a message with a wrong checksum ends the stream.
+        /// An older receiver does not know a later field, so a field that a later version adds to such a message is left out of
+        /// the checksum: it stands in a message of its own, with a checksum of its own.
         /// Errors: `WATCH_PROTOCOL`, `WATCH_CORRUPTED`, `WATCH_REVISION_AHEAD`, `OVERLOADED`, `UNAVAILABLE`.
         async fn watch(
             &self,

@@ -65,7 +65,7 @@ impl Postgres {
         };
         // Before the migration, whose lock belongs to a session.
         pooler::refuse_transaction_pooling(&target, options).await?;
-        migrate::migrate(&target, owner.as_ref(), options).await?;
+        migrate::migrate(&target, owner.as_ref(), options, &migrate::schema()).await?;
         let server = Arc::new(Server::new(target, options));
         Self::with_pools(server, options)
     }

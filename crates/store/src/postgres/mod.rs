@@ -22,5 +22,6 @@ pub use self::{
     connect::PostgresOptions,
     engine::Postgres,
     inspect::{examine, installed_issuer},
+    migrate::{migrate_to, schema},
     url::{check_url, remark_on_url},
 };

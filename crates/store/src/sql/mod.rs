@@ -23,6 +23,7 @@ mod installation;
 mod json;
 mod listing;
 mod log;
+mod log_version;
 mod peers;
 mod policies;
 mod providers;

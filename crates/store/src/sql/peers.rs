@@ -28,11 +28,12 @@ pub(super) async fn share(
 ) -> Result<(), StoreError> {
     // A write that hung and is executed late must not take a validator out of the roster.
     let sql = "INSERT INTO authority_shares (authority_id, name, version, roster_version, roster, wanted, statuses, \
-                   statuses_us) \
-               VALUES ($1, $2, 1, $3, $4, $5, $6, 0) \
+                   statuses_us, log_version, gates_log_version) \
+               VALUES ($1, $2, 1, $3, $4, $5, $6, 0, $7, $8) \
                ON CONFLICT (authority_id) DO UPDATE SET version = authority_shares.version + 1, \
                    name = excluded.name, roster_version = excluded.roster_version, roster = excluded.roster, \
-                   wanted = excluded.wanted \
+                   wanted = excluded.wanted, log_version = excluded.log_version, \
+                   gates_log_version = excluded.gates_log_version \
                WHERE authority_shares.roster_version <= excluded.roster_version";
     let values = [
         authority[..].into(),
@@ -41,6 +42,8 @@ pub(super) async fn share(
         share.roster.into(),
         share.wanted.into(),
         Vec::<u8>::new().into(),
+        i64::from(share.log_version).into(),
+        i64::from(share.gates_log_version).into(),
     ];
     db.query(sql, &values).await?;
     Ok(())

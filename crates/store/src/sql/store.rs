@@ -16,7 +16,7 @@ use super::{
     db::Db,
     erasure, export, gates,
     group::Groups,
-    history, installation, listing, log, peers, policies, providers, recover,
+    history, installation, listing, log, log_version, peers, policies, providers, recover,
     refresh::{self, Refresh},
     reporting::Reporting,
     search::Searches,
@@ -30,10 +30,10 @@ use crate::{
     ActivityStore, ApiKeyStore, Appended, ArchivePiece, AuditExportStore, AuditRemoved,
     AuditRetentionStore, AuditRules, AuditStore, AuthorityShare, Beat, Checkpoint, CheckpointDue,
     CheckpointStore, Codes, DueSessions, ErasureStore, ExportClaim, InstallationStore, KeyStore,
-    LogBatch, LogStore, MASTER_KEY_ID_BYTES, PeerRow, PeerStore, PolicyStore, PolicyWalk,
-    PoolState, Proof, ProviderStore, Recovered, RefreshOutcome, Removed, Schedule, SessionStore,
-    SessionsUnder, SignInError, SignInHistory, StoreError, StoreMeasure, StoreStatus, SweepStore,
-    TokenLife, UserStore,
+    LogBatch, LogStore, LogVersions, MASTER_KEY_ID_BYTES, PeerRow, PeerStore, PolicyStore,
+    PolicyWalk, PoolState, Proof, ProviderStore, Recovered, RefreshOutcome, Removed, Schedule,
+    SessionStore, SessionsUnder, SignInError, SignInHistory, StoreError, StoreMeasure, StoreStatus,
+    SweepStore, TokenLife, UserStore,
 };
 use portcullis_domain::{
     ApiKey, ApiKeyFilter, ApiKeyHour, ApiKeyUse, AuditEvent, AuditFilter, AuditPosition,
@@ -666,6 +666,18 @@ impl ActivityStore for SqlStore {
     }
 }
 
+#[cfg(test)]
+impl SqlStore {
+    /// Appends with another table of kinds of entries.
+    pub(crate) async fn append_kinds(
+        &self,
+        batch: &[Entry],
+        since: fn(&portcullis_contract::delta::Change) -> u32,
+    ) -> Result<Appended, StoreError> {
+        append::append_kinds(&mut self.lane(Lane::Append).await?, batch, since).await
+    }
+}
+
 #[async_trait]
 impl LogStore for SqlStore {
     async fn append(&self, batch: &[Entry]) -> Result<Appended, StoreError> {
@@ -851,6 +863,14 @@ impl InstallationStore for SqlStore {
 
     async fn change_issuer(&self, issuer: &str) -> Result<(), StoreError> {
         installation::change_issuer(&mut self.lane(Lane::Write).await?, issuer).await
+    }
+
+    async fn log_versions(&self) -> Result<LogVersions, StoreError> {
+        log_version::read(&mut self.lane(Lane::Write).await?).await
+    }
+
+    async fn raise_log_version(&self, to: u32) -> Result<(), StoreError> {
+        log_version::raise(&mut self.lane(Lane::Append).await?, to).await
     }
 
     async fn turn_counting(&self) -> Result<Counting, StoreError> {

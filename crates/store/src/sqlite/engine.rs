@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     StoreError, StoreMeasure,
+    schema::{self, Applied, Compatibility, HISTORY, Schema, Standing},
     sql::{Backend, Connection, DbError, Dialect, ISSUER, Lane, SqlStore},
 };
 
@@ -86,8 +87,7 @@ impl Sqlite {
 
         // The readers open after the migration, so none of them can be in its way or see the old schema.
         let mut writer = open_file(&file)?;
-        let migrated = embedded::migrations::runner().run(&mut writer);
-        migrated.map_err(|error| StoreError::Internal(format!("migration: {error}")))?;
+        migrate(&mut writer)?;
 
         Ok(Self {
             readers: open_handles(&file, READERS)?,
@@ -107,6 +107,51 @@ impl Sqlite {
         self.search_timeout = limit;
         self
     }
+}
+
+/// The schema of this version.
+#[must_use]
+pub fn schema() -> Schema {
+    Schema::new(embedded::migrations::runner().get_migrations())
+}
+
+/// Migrates the database to this version. A database of a later version stays as it is.
+fn migrate(writer: &mut rusqlite::Connection) -> Result<(), StoreError> {
+    let applied = read_applied(writer).map_err(DbError::from)?;
+    let compatibility = read_compatibility(writer).map_err(DbError::from)?;
+    match schema::compare(&schema(), &applied, compatibility)? {
+        Standing::Current | Standing::Ahead => return Ok(()),
+        Standing::Behind => {}
+    }
+    let migrated = embedded::migrations::runner().run(writer);
+    migrated.map_err(|error| StoreError::Internal(format!("migration: {error}")))?;
+    Ok(())
+}
+
+fn read_applied(connection: &rusqlite::Connection) -> rusqlite::Result<Vec<Applied>> {
+    if !connection.table_exists(None, HISTORY)? {
+        return Ok(Vec::new());
+    }
+    let mut statement = connection.prepare(schema::APPLIED)?;
+    let rows = statement.query_map([], |row| {
+        Ok(Applied {
+            version: row.get(0)?,
+            checksum: row.get(1)?,
+        })
+    })?;
+    rows.collect()
+}
+
+fn read_compatibility(connection: &rusqlite::Connection) -> rusqlite::Result<Compatibility> {
+    if !connection.table_exists(None, "compatibility")? {
+        return Ok(Compatibility::default());
+    }
+    connection.query_row(schema::COMPATIBILITY, [], |row| {
+        Ok(Compatibility {
+            schema_from: row.get(0)?,
+            log_version: row.get(1)?,
+        })
+    })
 }
 
 /// The issuer that a data directory was installed with. None before an authority has started on it.
@@ -321,6 +366,41 @@ mod tests {
             .expect("a read");
         let digest: [u8; 32] = rows[0].array(ONLY).expect("a digest");
         assert_eq!(digest, sha256(&frame.delta));
+    }
+
+    /// There is one version of the log yet, so the test makes a later one of a kind that there is.
+    #[tokio::test]
+    async fn an_entry_of_a_later_kind_waits_until_the_log_has_its_version() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (engine, store) = open_store(directory.path()).await;
+        let entry = [Entry::internal(Mutation::SignOutEveryone)];
+        let before = store.head().await.expect("a head");
+        let refused = store.append_kinds(&entry, |_| 2).await;
+        assert!(
+            matches!(
+                refused,
+                Err(StoreError::LogTooOld {
+                    log_version: 1,
+                    needed: 2
+                })
+            ),
+            "the log has version 1"
+        );
+        assert_eq!(store.head().await.expect("a head"), before);
+        let mut connection = engine.connection(Lane::Read).await.expect("a connection");
+        let trail = "SELECT count(*) FROM audit_events";
+        let rows = connection.query(trail, &[]).await.expect("a count");
+        assert_eq!(rows[0].int(ONLY).expect("a number"), 0);
+        drop(connection);
+
+        let mut connection = engine.connection(Lane::Append).await.expect("a connection");
+        let raise = "UPDATE compatibility SET log_version = 2";
+        connection.query(raise, &[]).await.expect("raised");
+        drop(connection);
+        let Ok(appended) = store.append_kinds(&entry, |_| 2).await else {
+            panic!("the log has version 2");
+        };
+        assert!(appended.committed.is_some());
     }
 
     #[tokio::test]

@@ -8,4 +8,4 @@ mod engine;
 mod measure;
 
 pub use self::backup::{Copied, back_up, has_database, restore};
-pub use self::engine::{Sqlite, installed_issuer};
+pub use self::engine::{Sqlite, installed_issuer, schema};

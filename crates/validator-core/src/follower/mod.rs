@@ -10,7 +10,7 @@ mod proofs;
 use std::{sync::Arc, time::SystemTime};
 
 use portcullis_contract::{
-    delta::{self, Change, DeltaError},
+    delta::{self, Change, DeltaError, LOG_VERSION},
     key::VerificationKey,
     position::{Incarnation, Position, Revision},
     seeded::{self, Mistake},
@@ -116,6 +116,7 @@ impl Follower {
             part: self.part(),
             proven_head: self.proven_head.clone(),
             instance: self.instance.to_vec().into(),
+            log_version: LOG_VERSION,
             ..Default::default()
         };
         self.lines.of(line).stream = Some(stream);

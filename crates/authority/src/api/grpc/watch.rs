@@ -137,6 +137,8 @@ fn parse_hello(hello: v1::WatchHello) -> Result<Hello, AppError> {
     Ok(Hello {
         name: name.into_string(),
         version: parse_version(hello.version)?,
+        // A validator that says nothing is of the first version.
+        log_version: hello.log_version.max(1),
         instance: parse_instance(&hello.instance)?,
         mode,
         max_staleness,

@@ -23,6 +23,7 @@ fn gate(name: &str, instance: u8) -> Gate {
         name: name.into(),
         address: "127.0.0.1:1".into(),
         version: "1.2.3".into(),
+        log_version: 1,
         instance: Some([instance; 16]),
         mode: ValidatorMode::Strict,
         max_staleness: STALENESS,

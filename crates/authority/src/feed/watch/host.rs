@@ -61,6 +61,7 @@ impl WatchHost {
             name: hello.name.clone(),
             address: source.address.clone(),
             version: hello.version.clone(),
+            log_version: hello.log_version,
             instance: hello.instance,
             mode: hello.mode,
             max_staleness: staleness,

@@ -31,6 +31,8 @@ pub(crate) struct Hello {
     pub(crate) name: String,
     /// For operators. Empty: unknown.
     pub(crate) version: String,
+    /// The version of the log that the validator understands.
+    pub(crate) log_version: u32,
     /// Drawn at random by the validator. None: unknown.
     pub(crate) instance: Option<[u8; 16]>,
     pub(crate) mode: ValidatorMode,

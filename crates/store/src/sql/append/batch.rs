@@ -28,6 +28,8 @@ const AUDIT_ROWS_AT_ONCE_MAX: usize = 64;
 pub(super) struct Batch<'a> {
     pub(super) db: &'a mut Db,
     pub(super) entries: &'a [Entry],
+    /// The version of the log since which there are entries of a kind.
+    pub(super) since: fn(&Change) -> u32,
     /// The result of each entry. The revision is filled in when there is one.
     pub(super) results: Vec<Option<EntryResult>>,
     pub(super) now: Micros,
@@ -99,6 +101,7 @@ impl<'a> Batch<'a> {
         Self {
             db,
             entries,
+            since: Change::since,
             results: vec![None; entries.len()],
             now: Micros::default(),
             drawn: None,

@@ -13,7 +13,7 @@ use super::{
         columns::columns,
         connection::Statement,
         db::Db,
-        log,
+        log, log_version,
         row::Row,
         value::Value,
         values::{ROWS_MAX, ValueRows},
@@ -30,10 +30,20 @@ columns! {
 
 /// Applies entries in one transaction and one revision.
 pub(in crate::sql) async fn append(db: &mut Db, entries: &[Entry]) -> Result<Appended, StoreError> {
+    append_kinds(db, entries, Change::since).await
+}
+
+/// As [`append`], with another table of kinds of entries.
+pub(in crate::sql) async fn append_kinds(
+    db: &mut Db,
+    entries: &[Entry],
+    since: fn(&Change) -> u32,
+) -> Result<Appended, StoreError> {
     // Not the macro `transaction!`: the last statements of the batch have answers, which are read
     // after the commit.
     db.begin().await?;
     let mut batch = Batch::new(db, entries);
+    batch.since = since;
     match batch.run().await {
         Ok(()) => {
             // A batch that changed nothing commits too, because it may speak for an earlier one: see `keep_head`.
@@ -69,6 +79,8 @@ impl Batch<'_> {
         if self.audit.is_empty() && self.revoked.is_empty() {
             self.keep_head();
         } else {
+            self.change_by_revoked();
+            log_version::refuse_later_kinds(self.db, &self.changes, self.since).await?;
             self.advance_head();
         }
         Ok(())
@@ -92,17 +104,21 @@ impl Batch<'_> {
         self.last.push(Statement::new(sql, []));
     }
 
-    /// Prepares the next revision, and all that depends on it.
-    fn advance_head(&mut self) {
-        // Every row that another transaction could hold is locked by now. The head comes next, and
-        // after it only rows that appenders write: so whoever holds the head waits for nobody, and
-        // the log never stands still.
+    /// Adds the entry of the sessions that end one by one.
+    fn change_by_revoked(&mut self) {
         if !self.revoked.is_empty() {
             self.changes.push(Change::Revoke {
                 credential: CredentialKind::Session,
                 serials: self.revoked.clone(),
             });
         }
+    }
+
+    /// Prepares the next revision, and all that depends on it.
+    fn advance_head(&mut self) {
+        // Every row that another transaction could hold is locked by now. The head comes next, and
+        // after it only rows that appenders write: so whoever holds the head waits for nobody, and
+        // the log never stands still.
         let delta = delta::encode(&self.changes, self.trace_parents());
         let audit_digest = seal(&mut self.audit);
 

@@ -19,3 +19,5 @@ mod signed_out;
 mod users;
 
 pub(super) use self::commit::append;
+#[cfg(test)]
+pub(super) use self::commit::append_kinds;

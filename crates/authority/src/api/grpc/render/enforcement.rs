@@ -111,6 +111,7 @@ fn validator(status: &ValidatorStatus) -> v1::ValidatorStatus {
         freshness: status.freshness.and_then(wire),
         clock_skew: status.skew_micros.map(signed),
         lapsed: status.lapsed,
+        log_version: status.gate.log_version,
         ..Default::default()
     }
 }
