@@ -166,7 +166,7 @@ mod tests {
         };
         let genuine = record(1, master.authenticate(b"record"));
         assert_eq!(find_unproven(&master, &[]), None);
-        assert_eq!(find_unproven(&master, &[genuine.clone()]), None);
+        assert_eq!(find_unproven(&master, std::slice::from_ref(&genuine)), None);
 
         let forged = record(2, master.authenticate(b"another"));
         let cut = record(3, Vec::new());

@@ -366,3 +366,50 @@ fn a_device_is_named_without_versions() {
         assert_eq!(device.name_without_model(), expected);
     }
 }
+
+#[test]
+fn a_version_of_windows_has_the_name_that_people_know() {
+    for (hint, version) in [
+        ("0.1.0", "7"),
+        ("0.2.0", "8"),
+        ("0.3.0", "8.1"),
+        ("0.4.0", ""),
+        ("1.0.0", "10"),
+        ("12.0.0", "10"),
+        ("13.0.0", "11"),
+        ("19.0.0", "11"),
+        ("x", ""),
+    ] {
+        let hints = hints(|hints| {
+            hints.platform = "\"Windows\"".into();
+            hints.platform_version = format!("\"{hint}\"");
+        });
+        let device = Device::default().with_hints(&hints);
+        assert_eq!(device.os_version, version, "{hint}");
+    }
+}
+
+#[test]
+fn the_most_specific_brand_counts_and_the_longest_hint_is_read() {
+    let brave = r#""Google Chrome";v="124", "Chromium";v="124", "Brave";v="1""#;
+    let device = windows().with_hints(&hints(|hints| hints.brands = brave.into()));
+    assert_eq!(device.browser, "Brave");
+
+    let model = |bytes: usize| {
+        let text = format!("\"{}\"", "a".repeat(bytes - 2));
+        let hints = hints(|hints| hints.model = text);
+        Device::default().with_hints(&hints).model
+    };
+    assert!(!model(HINT_BYTES_MAX).is_empty());
+    assert!(model(HINT_BYTES_MAX + 1).is_empty());
+}
+
+#[test]
+fn an_ipad_is_a_tablet_by_its_system_alone() {
+    let words = AppWords {
+        os: "iPadOS".into(),
+        ..AppWords::default()
+    };
+    let device = Device::default().with_app(&words);
+    assert_eq!(device.kind, DeviceKind::Tablet);
+}

@@ -588,6 +588,13 @@ fn a_session_shows_its_age_its_travels_and_its_theft() {
 }
 
 #[test]
+fn an_old_session_says_how_many_days_it_has() {
+    let found = session().findings(Micros(45 * DAY + 5 * HOUR), &BTreeSet::new());
+    let days = ("age_days".to_owned(), "45".to_owned());
+    assert_eq!(found[0].facts, [days]);
+}
+
+#[test]
 fn each_rule_can_be_switched_off() {
     let next = changed(|s| {
         s.at = Micros(HOUR);
