@@ -1,9 +1,6 @@
 //! The place of an export in the audit trail, with which it finds back when the log has another history.
 
-use portcullis_contract::{
-    id::EventId,
-    position::{Chain, Revision},
-};
+use portcullis_contract::position::{Chain, Revision};
 
 use super::{Micros, TrailPosition};
 
@@ -19,51 +16,6 @@ pub struct TrailMark {
     pub revision: Revision,
     /// The chain at it.
     pub chain: Chain,
-}
-
-/// The name of an event within the trail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DeadLetterId {
-    /// The event.
-    pub event: EventId,
-    /// Its number among the events of one call.
-    pub ordinal: u32,
-}
-
-impl DeadLetterId {
-    /// Returns the target of the audit rows about a letter of an export.
-    #[must_use]
-    pub fn target(self, export: &str) -> String {
-        format!("{export}/{}/{}", self.event, self.ordinal)
-    }
-}
-
-/// An event that an export has given up.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeadLetter {
-    /// The name of the export.
-    pub export: String,
-    /// Its name.
-    pub id: DeadLetterId,
-    /// The last attempt.
-    pub died: Micros,
-    /// Why it failed.
-    pub problem: String,
-    /// Whether an operator asked for one more attempt.
-    pub is_due: bool,
-    /// The tenant of the event. Empty: none.
-    pub tenant_id: String,
-    /// Whether the trail has the event no more.
-    pub is_event_gone: bool,
-}
-
-/// An answer to dead letters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DeadLetterAnswer {
-    /// One more attempt.
-    Retry,
-    /// None, ever.
-    Drop,
 }
 
 /// The place up to which an export has delivered the trail.
@@ -209,6 +161,8 @@ pub struct ExportStatus {
 
 #[cfg(test)]
 mod tests {
+    use portcullis_contract::id::EventId;
+
     use super::*;
 
     fn mark(revision: u64) -> TrailMark {

@@ -12,7 +12,7 @@ use portcullis_contract::{
 use super::{
     Actor, Policy, UserRole, UserRoles,
     api_key::NewApiKey,
-    audit_export::{DeadLetterAnswer, DeadLetterId},
+    dead_letter::{DeadLetterAnswer, DeadLetterId},
     key::NewKey,
     secret::{NewSecret, Resealed, SecretId},
 };

@@ -29,6 +29,7 @@ mod actor;
 mod api_key;
 mod audit;
 mod audit_export;
+mod dead_letter;
 pub mod device;
 mod entry;
 mod erasure;
@@ -60,9 +61,8 @@ pub use self::{
         AuditEvent, AuditFault, AuditFilter, AuditPosition, AuditVerdict, CodedRecord, ErasedRows,
         PendingEvent, TrailBegin, TrailPosition,
     },
-    audit_export::{
-        DeadLetter, DeadLetterAnswer, DeadLetterId, ExportPlace, ExportStatus, TrailMark,
-    },
+    audit_export::{ExportPlace, ExportStatus, TrailMark},
+    dead_letter::{DeadLetter, DeadLetterAnswer, DeadLetterId},
     entry::{Cause, Details, Entry, EntryError, Mutation, Outcome, SignedOut},
     erasure::{ErasedCounts, Erasure, erased_owner},
     export::{ExportKind, ExportedRecord, ExportedValue},
