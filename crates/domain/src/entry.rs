@@ -567,6 +567,8 @@ pub enum EntryError {
 
 #[cfg(test)]
 mod tests {
+    use portcullis_contract::key::{Algorithm, CredentialKind};
+
     use super::*;
 
     fn tenant() -> TenantId {
@@ -597,6 +599,29 @@ mod tests {
 
     fn key(id: &str) -> KeyId {
         KeyId::parse(id).expect("an id")
+    }
+
+    fn new_key() -> NewKey {
+        NewKey {
+            id: key("k1"),
+            credential: CredentialKind::Session,
+            algorithm: Algorithm::Ed25519,
+            public: vec![],
+            sealed: vec![],
+            activation_delay: Duration::ZERO,
+        }
+    }
+
+    fn answer_letters(answer: DeadLetterAnswer) -> Mutation {
+        let letter = |ordinal| DeadLetterId {
+            event: EventId::from_bytes([1; 16]),
+            ordinal,
+        };
+        Mutation::AnswerDeadLetters {
+            export: "siem".into(),
+            letters: vec![letter(0), letter(1)],
+            answer,
+        }
     }
 
     #[test]
@@ -660,6 +685,7 @@ mod tests {
                 Some("clock_set_back"),
             ),
             (Mutation::ForgetApiKeys(Duration::ZERO), Some("expired")),
+            (Mutation::TrustKey(new_key()), Some("no_key")),
             (
                 Mutation::Repeat {
                     serials: vec![],
@@ -731,6 +757,7 @@ mod tests {
             (Mutation::Reseal(vec![]), 0),
             (Mutation::Record, 256),
             (set_back, 256),
+            (answer_letters(DeadLetterAnswer::Drop), 2),
             (Mutation::SignOutEveryone, 1),
             (Mutation::SignOutTenant { tenant: tenant() }, 1),
         ] {
@@ -760,6 +787,8 @@ mod tests {
             (finish(None), "tenant.deleted"),
             (set_roles(&[]), "user.set_roles"),
             (Mutation::SignOutEveryone, "everyone.sign_out"),
+            (answer_letters(DeadLetterAnswer::Retry), "dead_letter.retry"),
+            (answer_letters(DeadLetterAnswer::Drop), "dead_letter.drop"),
             (Mutation::DistrustKey(key("k1")), "key.distrust"),
             (Mutation::Canary, "log.canary"),
         ] {
