@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(hung, Err("must end within 500ms".to_owned()));
         assert!(began.elapsed() < Duration::from_secs(60));
 
-        // What the command has started is killed with it. Until its new parent has asked, it is a zombie.
+        // The program that the command started is killed too. It is a zombie until its new parent has asked.
         let started = fs::read_to_string(started).expect("a number");
         let state = || fs::read_to_string(format!("/proc/{}/stat", started.trim()));
         while state().is_ok_and(|state| !state.contains(") Z")) {

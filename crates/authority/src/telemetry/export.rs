@@ -27,7 +27,7 @@ use crate::config::{ConfigError, TelemetryConfig};
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The name of the instruments' and the spans' scope.
 const SCOPE: &str = "portcullis-authority";
-/// What Prometheus calls the histogram that is a native one too, and the label of its series.
+/// The name in Prometheus of the histogram that is a native one too, and the label of its series.
 const NATIVE: (&str, &str) = (
     "portcullis_enforcement_delay_seconds",
     "portcullis_enforcement_source",
@@ -63,7 +63,7 @@ pub(crate) enum Format {
 }
 
 impl Format {
-    /// Finds the format for an `Accept` header. Prometheus asks for messages only if it reads native histograms.
+    /// Finds the format for an `Accept` header. Prometheus likes messages best only if it reads native histograms.
     pub(crate) fn accepted(accept: Option<&str>) -> Self {
         // Its own list begins with what it likes best.
         let best = accept.and_then(|list| list.split(',').next());
@@ -220,7 +220,7 @@ mod tests {
 
     #[test]
     fn only_a_reader_that_likes_messages_best_gets_them() {
-        // What Prometheus 2.42 and 3 send with and without native histograms.
+        // Two lists of a reader: with messages first, and with text first.
         let messages = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;\
                         encoding=delimited;q=0.6,text/plain;version=0.0.4;q=0.3,*/*;q=0.2";
         let text = "application/openmetrics-text;version=1.0.0;q=0.5,\

@@ -18,7 +18,7 @@ const INDEX_MAX: i32 = 13 * 8;
 #[derive(Default)]
 pub(super) struct NativeHistogram(Mutex<BTreeMap<&'static str, Series>>);
 
-/// What was observed in one series.
+/// The observations of one series.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Series {
     pub(super) count: u64,

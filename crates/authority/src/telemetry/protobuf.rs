@@ -7,7 +7,7 @@ use prost::Message;
 
 use super::native::{self, NativeHistogram};
 
-/// What a Prometheus that reads native histograms asks for, and gets.
+/// The type that a Prometheus asks for when it reads native histograms.
 pub(crate) const CONTENT_TYPE: &str = "application/vnd.google.protobuf; \
                                        proto=io.prometheus.client.MetricFamily; encoding=delimited";
 

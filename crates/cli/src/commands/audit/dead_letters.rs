@@ -35,7 +35,7 @@ struct ListOptions {
     limit: Limit,
 }
 
-/// Which letters are meant.
+/// The letters that a command answers.
 #[derive(Args)]
 struct Selection {
     /// The export.
