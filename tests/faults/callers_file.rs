@@ -196,6 +196,11 @@ async fn a_file_that_cannot_be_used_keeps_the_callers_and_is_reported_once_with_
         (is_stale(&authority).await == Some(1.0)).then_some(())
     })
     .await;
+    // The gauge changes first, and the line comes through a pipe.
+    eventually("the bad file is reported", async || {
+        authority.log().contains(reported).then_some(())
+    })
+    .await;
     let log = authority.log();
     assert!(log.contains(".bearers[0].sha256"), "{log}");
     assert!(!log.contains("hunter2"), "{log}");
@@ -217,7 +222,10 @@ async fn a_file_that_cannot_be_used_keeps_the_callers_and_is_reported_once_with_
         list(&authority, NEW).await.ok()
     })
     .await;
-    assert_eq!(is_stale(&authority).await, Some(0.0));
+    eventually("the gauge says so", async || {
+        (is_stale(&authority).await == Some(0.0)).then_some(())
+    })
+    .await;
     assert_eq!(streams(&authority).await, begun);
     assert_eq!(authority.log().matches(reported).count(), 2);
 }

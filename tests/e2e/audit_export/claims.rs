@@ -147,7 +147,10 @@ async fn one_of_two_authorities_delivers_and_the_other_takes_over_within_seconds
     users.push("orphan".to_owned());
     users.sort();
     assert_eq!(seen, users);
-    assert!(second.log().contains(says));
+    eventually("the other to say so", async || {
+        second.log().contains(says).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -179,8 +179,11 @@ async fn a_check_without_its_description_is_refused() {
     assert_eq!(refused.header("x-portcullis-status"), Some("400"));
     assert_eq!(refused.header("x-portcullis-reason"), Some("unreadable"));
     // The operator is told what is missing.
-    let log = sidecar.log();
-    assert!(log.contains("the check has no x-forwarded-method"), "{log}");
+    eventually("the log to say it", async || {
+        let log = sidecar.log();
+        log.contains("the check has no x-forwarded-method").then_some(())
+    })
+    .await;
 
     // A gateway with a wrong address refuses everybody: nothing but a door answers with a 2xx.
     for path in [
