@@ -15,7 +15,7 @@ use tokio::sync::{
 /// The least time between two questions to one validator, for each stream of the authority. With many streams the
 /// questions come less often, so that they cost at most a part of a core.
 const PAUSE_PER_STREAM: Duration = Duration::from_micros(20);
-/// The longest such time. A probe comes as often, and says the same.
+/// The longest such time. A validator of the default staleness probes about as often, and a probe says the same.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// Returns the least time between two questions to one validator.

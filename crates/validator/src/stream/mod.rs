@@ -54,7 +54,7 @@ const DELAY_MAX: Duration = Duration::from_secs(2);
 const SECOND_DELAY: Duration = Duration::from_secs(10);
 /// The probes within `max_staleness`: enough that a lost beat or two do not matter.
 const PROBES_PER_STALENESS: u32 = 8;
-const PROBE_INTERVAL_MAX: Duration = Duration::from_secs(1);
+const PROBE_INTERVAL_MAX: Duration = Duration::from_secs(4);
 /// The least time without progress after which another authority is tried. One that answers pings and no probe may wait
 /// for its store, and so may the others.
 const PATIENCE_MIN: Duration = Duration::from_secs(2);
