@@ -25,6 +25,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     time::{Instant, Interval, MissedTickBehavior, Sleep, interval, sleep, sleep_until, timeout},
 };
+use tokio_rustls::server::TlsStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 
@@ -217,17 +218,25 @@ impl Port {
         let Some(tls) = &self.options.tls else {
             return self.drive(stream, address, None).await;
         };
+        // Boxed, as the stream that it returns: each connection has this future for as long as it lives, and would have
+        // room for a handshake all the time.
+        if let Some(stream) = Box::pin(self.shake_hands(tls, stream)).await {
+            let (_, session) = stream.get_ref();
+            let shown = session.peer_certificates().and_then(<[_]>::first);
+            let certificate = shown.map(|der| Arc::new(ClientCertificate::read(der)));
+            self.drive(stream, address, certificate).await;
+        }
+    }
+
+    /// Returns the encrypted stream, unless the handshake fails or takes too long.
+    async fn shake_hands(&self, tls: &Tls, stream: TcpStream) -> Option<Box<TlsStream<TcpStream>>> {
         match timeout(self.options.limits.request_timeout, tls.accept(stream)).await {
-            Ok(Ok(stream)) => {
-                let (_, session) = stream.get_ref();
-                let shown = session.peer_certificates().and_then(<[_]>::first);
-                let certificate = shown.map(|der| Arc::new(ClientCertificate::read(der)));
-                self.drive(stream, address, certificate).await;
-            }
+            Ok(Ok(stream)) => return Some(Box::new(stream)),
             // Port scans fail here all the time, so a failure is counted and has no line of its own above debug.
             Ok(Err(_)) => self.count_ended("handshake"),
             Err(_) => self.count_ended("handshake_timeout"),
         }
+        None
     }
 
     /// Drives HTTP on a connection. A connection that is too old, idle or stuck is asked to end, and then ended.
