@@ -3,7 +3,7 @@
 use std::{
     fs::{self, DirBuilder, OpenOptions},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, chown},
     path::{Path, PathBuf},
 };
 
@@ -119,6 +119,26 @@ pub(crate) fn write_secret(file: &Path, text: &str) -> Result<()> {
     write_synced(&part, text)
         .and_then(|()| fs::rename(&part, file))
         .with_context(|| format!("writing {}", file.display()))
+}
+
+/// Writes a file as [`write_secret`] does, with the owner and the rights of the file that it replaces. A service that
+/// could read the old one by its group can then read the new one.
+pub(crate) fn replace_secret(file: &Path, text: &str) -> Result<()> {
+    let part = file.with_extension("part");
+    write_synced(&part, text)
+        .and_then(|()| keep_rights(file, &part))
+        .and_then(|()| fs::rename(&part, file))
+        .with_context(|| format!("writing {}", file.display()))
+}
+
+fn keep_rights(replaced: &Path, new: &Path) -> io::Result<()> {
+    let before = match fs::metadata(replaced) {
+        Ok(before) => before,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    chown(new, Some(before.uid()), Some(before.gid()))?;
+    fs::set_permissions(new, before.permissions())
 }
 
 fn write_synced(file: &Path, text: &str) -> io::Result<()> {

@@ -1,6 +1,6 @@
 //! The reporter: sends the use of tokens to the authority that the stream is with.
 
-use std::{panic::AssertUnwindSafe, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt;
 use portcullis_contract::{
@@ -12,13 +12,9 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, Interval, MissedTickBehavior, interval_at, timeout},
 };
-use tonic::{
-    Code, Request,
-    metadata::{Ascii, MetadataValue},
-    transport::Channel,
-};
+use tonic::{Code, Request, transport::Channel};
 
-use crate::{channels::Open, gate::Gate};
+use crate::{bearer::Bearer, channels::Open, gate::Gate};
 
 /// The longest time for one report. An authority that hangs delays reports, and nothing else.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -26,7 +22,7 @@ const REPORT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Reports until it is dropped or closed.
 pub(crate) struct Reporter {
     pub(crate) interval: Duration,
-    pub(crate) authorization: Option<MetadataValue<Ascii>>,
+    pub(crate) bearer: Arc<Bearer>,
     /// The connections of the streams, while there are some.
     pub(crate) channels: watch::Receiver<Open>,
     pub(crate) gate: Gate,
@@ -168,11 +164,7 @@ impl Reporter {
 
     fn request(&self, message: v1::ReportActivityRequest) -> Request<v1::ReportActivityRequest> {
         let mut request = Request::new(message);
-        if let Some(authorization) = &self.authorization {
-            request
-                .metadata_mut()
-                .insert("authorization", authorization.clone());
-        }
+        self.bearer.authorize(&mut request);
         // Told to the authority too, so that it does not go on with a report that nobody waits for.
         request.set_timeout(REPORT_TIMEOUT);
         request

@@ -9,7 +9,7 @@ use rcgen::{
 use time::{Duration, OffsetDateTime};
 
 use crate::{
-    credentials::write_secret,
+    credentials::replace_secret,
     failure::{Failure, Result},
 };
 
@@ -128,5 +128,5 @@ fn read(file: &Path) -> Result<String> {
 }
 
 fn write(file: &Path, text: &str) -> Result<()> {
-    write_secret(file, text).map_err(|error| Failure::failed(format!("{error:#}")))
+    replace_secret(file, text).map_err(|error| Failure::failed(format!("{error:#}")))
 }
