@@ -261,6 +261,7 @@ impl Builder {
                 channels: reporting,
                 gate,
                 closing,
+                is_late: false,
             };
             tasks.push(tokio::spawn(reporter.run(reports)).abort_handle());
         }

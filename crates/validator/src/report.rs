@@ -28,6 +28,8 @@ pub(crate) struct Reporter {
     pub(crate) gate: Gate,
     /// Asks for the last report. Answered when it is done.
     pub(crate) closing: mpsc::Receiver<oneshot::Sender<()>>,
+    /// The last report failed, and the log says so.
+    pub(crate) is_late: bool,
 }
 
 /// The occasion of a round of reports.
@@ -88,8 +90,14 @@ impl Reporter {
         // The transport panics at a damaged status header, and the next report has to come all the same.
         let round = AssertUnwindSafe(self.send_round(channel, reports, leaving));
         match round.catch_unwind().await {
-            Ok(Ok(())) => {}
-            Ok(Err(code)) => tracing::info!(?code, "activity is reported later"),
+            Ok(Ok(())) => self.is_late = false,
+            Ok(Err(code)) => {
+                // Once: each attempt to connect anew brings a report that fails.
+                if !self.is_late {
+                    tracing::info!(?code, "activity is reported later");
+                }
+                self.is_late = true;
+            }
             Err(_) => tracing::error!("a report of activity panicked"),
         }
     }

@@ -235,6 +235,9 @@ async fn init_overwrites_nothing_and_renews_a_certificate() {
         .await
         .failed(5, &["is not empty", "overwrites nothing"]);
     assert_eq!(fs::read(directory.join("master.key")).expect("a key"), key);
+    // A copy of it is for gates, whose services have to read it.
+    assert_eq!(mode(&directory.join("tls/ca.pem")), 0o644);
+    assert_eq!(mode(&directory.join("tls/key.pem")), 0o600);
 
     let before = fs::read(directory.join("tls/chain.pem")).expect("a certificate");
     let renew = [
