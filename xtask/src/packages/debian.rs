@@ -28,12 +28,18 @@ const FILES: [(&str, &str); 16] = [
     ("deploy/portcullis.toml", "etc/portcullis.toml"),
     ("deploy/sidecar.toml", "etc/sidecar.toml"),
     ("deploy/Caddyfile", "examples/Caddyfile"),
-    ("deploy/envoy-ext-authz.yaml", "examples/envoy-ext-authz.yaml"),
+    (
+        "deploy/envoy-ext-authz.yaml",
+        "examples/envoy-ext-authz.yaml",
+    ),
     ("deploy/haproxy.cfg", "examples/haproxy.cfg"),
     ("deploy/haproxy-auth.lua", "examples/haproxy-auth.lua"),
     ("deploy/nginx.conf", "examples/nginx.conf"),
     ("deploy/traefik.yaml", "examples/traefik.yaml"),
-    ("deploy/traefik-dynamic.yaml", "examples/traefik-dynamic.yaml"),
+    (
+        "deploy/traefik-dynamic.yaml",
+        "examples/traefik-dynamic.yaml",
+    ),
 ];
 const UNITS: [&str; 2] = ["portcullis", "portcullis-sidecar"];
 
