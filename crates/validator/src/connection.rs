@@ -73,6 +73,11 @@ impl Connector {
         self.tls.newest().expires
     }
 
+    /// Why the newest TLS files are not used. None: they are.
+    pub(crate) fn unused_files(&self) -> Option<String> {
+        self.tls.problem()
+    }
+
     /// Asks for the addresses of an endpoint, in the resolver's order. Each connection asks anew, so changes are seen.
     pub(crate) async fn resolve(&self, endpoint: usize) -> io::Result<Vec<SocketAddr>> {
         let uri = self.uri(endpoint);

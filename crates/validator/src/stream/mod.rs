@@ -201,9 +201,15 @@ impl WatchLoop {
     }
 
     fn record_end(&self, endpoint: usize, end: &StreamEnd) {
-        let uri = self.shared.config.connector.uri(endpoint);
+        let connector = &self.shared.config.connector;
+        let unused_files = connector.unused_files();
         let mut outage = self.shared.outage(self.line);
-        outage.record_end(endpoint, uri, end);
+        outage.record_end(
+            endpoint,
+            connector.uri(endpoint),
+            end,
+            unused_files.as_deref(),
+        );
     }
 
     async fn watch(&self, endpoint: usize, targets: &[Target]) -> StreamEnd {
