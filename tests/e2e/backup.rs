@@ -3,6 +3,8 @@
 use std::{
     collections::HashMap,
     fs,
+    os::unix::fs::{MetadataExt, chown},
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -180,6 +182,56 @@ async fn a_file_that_is_no_whole_backup_changes_nothing() {
     }
     authority.start().await;
     assert!(is_alive(&authority, &ada).await);
+}
+
+/// The user `nobody`, in the place of the service's.
+const SERVICE: u32 = 65534;
+
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).expect("a directory");
+    let mut files = Vec::new();
+    for entry in entries {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            files.extend(files_below(&path));
+        }
+        files.push(path);
+    }
+    files
+}
+
+/// Root restores, because root alone reads the master key of the packaged service. Only root can give files away, so
+/// this test shows nothing under another user.
+#[tokio::test]
+async fn what_root_restores_belongs_to_the_service() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let mut authority = TestAuthority::sqlite().await;
+    let config = configuration(&authority);
+    let backup = authority.directory().join("backup.db");
+    let backup = backup.to_str().expect("a path");
+    let (code, _, stderr) = run(&["backup", "--config", &config, backup]).await;
+    assert_eq!(code, Some(0), "{stderr}");
+    authority.stop().await;
+
+    let data = authority.config.store.url.strip_prefix("sqlite:");
+    let data = Path::new(data.expect("a directory")).to_owned();
+    for file in files_below(&data).iter().chain([&data]) {
+        chown(file, Some(SERVICE), Some(SERVICE)).expect("root may");
+    }
+    // A service that never ran has no file for the lock yet.
+    fs::remove_file(data.join("lock")).expect("it was there");
+    let restore = ["restore", "--config", &config, backup, "--replace"];
+    let (code, _, stderr) = run(&restore).await;
+    assert_eq!(code, Some(0), "{stderr}");
+
+    let restored = files_below(&data);
+    assert!(restored.contains(&data.join("portcullis.db")));
+    for file in restored {
+        let owner = fs::metadata(&file).expect("it is there").uid();
+        assert_eq!(owner, SERVICE, "{}", file.display());
+    }
 }
 
 #[tokio::test]

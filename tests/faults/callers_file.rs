@@ -75,6 +75,18 @@ async fn names(authority: &Serve) -> Vec<String> {
     streams.into_iter().map(|(name, _)| name).collect()
 }
 
+/// Waits until there is one stream, and not the one of before.
+async fn another_stream(
+    authority: &Serve,
+    before: &[(String, SystemTime)],
+) -> Vec<(String, SystemTime)> {
+    eventually("another stream", async || {
+        let streams = streams(authority).await;
+        (streams.len() == 1 && streams != before).then_some(streams)
+    })
+    .await
+}
+
 async fn is_stale(authority: &Serve) -> Option<f64> {
     let scraped = Scraped::of(authority.http).await;
     scraped.value("portcullis_callers_stale", &[])
@@ -118,6 +130,34 @@ async fn a_bearer_is_replaced_without_an_outage_and_the_old_one_ends_with_its_st
         (!old.is_ready()).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_gate_takes_a_new_bearer_from_its_file_and_stays_ready() {
+    let mut authority = serve(edge(&[OLD, NEW])).await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("gateway.bearer");
+    let replace = |text: &str| {
+        let part = directory.path().join("part");
+        std::fs::write(&part, text).expect("written");
+        std::fs::rename(&part, &file).expect("renamed");
+    };
+    replace(&format!("{OLD}\n"));
+    let gate = ready(authority.gate("edge").bearer_file(&file)).await;
+    let begun = streams(&authority).await;
+
+    // A file that cannot be used changes nothing: the stream that comes next still has the old bearer.
+    replace("");
+    let mut other_roles = edge(&[OLD, NEW]);
+    other_roles.roles = vec![Role::Gateway];
+    authority.reconfigure(|config| set_edge(config, Some(other_roles.clone())));
+    let second = another_stream(&authority, &begun).await;
+
+    replace(&format!("{NEW}\n"));
+    other_roles.bearers.remove(0);
+    authority.reconfigure(|config| set_edge(config, Some(other_roles)));
+    another_stream(&authority, &second).await;
+    assert!(gate.is_ready());
 }
 
 #[tokio::test]

@@ -329,6 +329,7 @@ async fn a_gate_takes_a_new_certificate_before_the_old_one_ends_and_refuses_noth
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_ends_with_the_certificate_that_it_was_made_with() {
+    let lines = Lines::capture(LINES);
     let (servers, clients) = (
         certificate_authority("servers"),
         certificate_authority("clients"),
@@ -341,11 +342,18 @@ async fn a_connection_ends_with_the_certificate_that_it_was_made_with() {
     );
     let files = GateFiles::new(&servers, &short);
     let gate = ready(gate(&authority).tls_files(files.named())).await;
+    files.write("gate.pem", "a successor that cannot be used");
     eventually("the gate to be cut off", async || {
         (!gate.is_ready()).then_some(())
     })
     .await;
     assert!(streams(&authority, &servers).await.is_empty());
+    // The cause alone is that of the connection. The line names the files too, because they were reported long ago.
+    eventually("the line to name the files", async || {
+        let said = lines.with(&["cannot follow the authority", "has no certificate chain"]);
+        (!said.is_empty()).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,9 +1,9 @@
 //! The files of a `dev` data directory: its master key and the bearer strings of its callers.
 
 use std::{
-    fs::{self, DirBuilder, OpenOptions},
+    fs::{self, DirBuilder, OpenOptions, Permissions},
     io::{self, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, chown},
     path::{Path, PathBuf},
 };
 
@@ -119,6 +119,28 @@ pub(crate) fn write_secret(file: &Path, text: &str) -> Result<()> {
     write_synced(&part, text)
         .and_then(|()| fs::rename(&part, file))
         .with_context(|| format!("writing {}", file.display()))
+}
+
+/// Writes a file as [`write_secret`] does, with the owner and the rights of the file that it replaces: a service that
+/// could read the old one by its group can then read the new one. A file that is new gets this mode.
+pub(crate) fn replace_file(file: &Path, text: &str, mode: u32) -> Result<()> {
+    let part = file.with_extension("part");
+    write_synced(&part, text)
+        .and_then(|()| keep_rights(file, &part, mode))
+        .and_then(|()| fs::rename(&part, file))
+        .with_context(|| format!("writing {}", file.display()))
+}
+
+fn keep_rights(replaced: &Path, new: &Path, mode: u32) -> io::Result<()> {
+    let before = match fs::metadata(replaced) {
+        Ok(before) => before,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return fs::set_permissions(new, Permissions::from_mode(mode));
+        }
+        Err(error) => return Err(error),
+    };
+    chown(new, Some(before.uid()), Some(before.gid()))?;
+    fs::set_permissions(new, before.permissions())
 }
 
 fn write_synced(file: &Path, text: &str) -> io::Result<()> {

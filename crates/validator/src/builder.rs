@@ -1,13 +1,14 @@
 //! Settings of a validator, and its start.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use portcullis_validator_core::{BuildError, Engine, Follower, ForgedRates, Line, Mode, Settings};
 use tokio::sync::{mpsc, watch};
 
 use crate::{
+    bearer::Bearer,
     channels::Channels,
-    connection::{self, Connector},
+    connection::Connector,
     ended,
     gate::Gate,
     report::Reporter,
@@ -26,6 +27,7 @@ pub struct Builder {
     settings: Settings,
     endpoints: Vec<String>,
     bearer: String,
+    bearer_file: Option<PathBuf>,
     pems: Pems,
     tls_files: Option<TlsFiles>,
     insecure: bool,
@@ -41,6 +43,7 @@ impl Validator {
             settings: Settings::new("", ""),
             endpoints: vec![endpoint.into()],
             bearer: String::new(),
+            bearer_file: None,
             pems: Pems::default(),
             tls_files: None,
             insecure: false,
@@ -65,6 +68,16 @@ impl Builder {
     /// Sets the gate's credential, with the role `gateway`. Not needed with a certificate that the authority knows.
     pub fn bearer(mut self, bearer: impl Into<String>) -> Self {
         self.bearer = bearer.into();
+        self
+    }
+
+    /// Reads the gate's credential from a file that may be replaced while the validator runs, in the place of
+    /// [`bearer`](Self::bearer). It is read for each stream and each report, and a newline at its end is no part of it.
+    ///
+    /// Replace it by renaming a new file over it. A file that cannot be used is reported once in the log, and the
+    /// credential before stays in use.
+    pub fn bearer_file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.bearer_file = Some(file.into());
         self
     }
 
@@ -224,7 +237,7 @@ impl Builder {
         });
 
         // The reporter uses a stream's connection: it reports to an authority that knows this gate.
-        let authorization = config.authorization.clone();
+        let bearer = Arc::clone(&config.bearer);
         let channels = Channels::new();
         let reporting = channels.subscribe();
         let ending = tokio::spawn(ended::wake_ended(Arc::clone(&engine), position.subscribe()));
@@ -244,10 +257,11 @@ impl Builder {
         if let Some(reports) = reports {
             let reporter = Reporter {
                 interval: self.activity_interval,
-                authorization,
+                bearer,
                 channels: reporting,
                 gate,
                 closing,
+                is_late: false,
             };
             tasks.push(tokio::spawn(reporter.run(reports)).abort_handle());
         }
@@ -264,7 +278,10 @@ impl Builder {
                 problem: "must be at least 100 ms".into(),
             });
         }
-        let authorization = connection::authorization(&self.bearer)?;
+        let bearer = match &self.bearer_file {
+            Some(file) => Bearer::of_file(file.clone())?,
+            None => Bearer::given(&self.bearer)?,
+        };
         let tls = match &self.tls_files {
             Some(files) => Tls::of_files(files.clone())?,
             None => Tls::given(&self.pems)?,
@@ -273,7 +290,7 @@ impl Builder {
         let connector = Connector::new(&self.endpoints, tls, self.insecure, max_staleness)?;
         Ok(WatchConfig {
             connector,
-            authorization,
+            bearer: Arc::new(bearer),
             name: self.name.clone(),
             // A gate that reports nothing must not be waited for.
             gate: self.settings.track_activity.then_some(gate),

@@ -1,4 +1,4 @@
-//! Connections to the authority: endpoints, keepalive, TLS and the gate's credential.
+//! Connections to the authority: endpoints, keepalive and TLS.
 
 use std::{
     io,
@@ -9,10 +9,7 @@ use std::{
 use hyper_util::rt::TokioIo;
 use portcullis_validator_core::BuildError;
 use tokio::net::{TcpStream, lookup_host};
-use tonic::{
-    metadata::{Ascii, MetadataValue},
-    transport::{Channel, Endpoint, Error, Uri},
-};
+use tonic::transport::{Channel, Endpoint, Error, Uri};
 use tower::service_fn;
 
 use crate::tls::Tls;
@@ -27,22 +24,6 @@ const PING_TIMEOUT_MIN: Duration = Duration::from_millis(250);
 const PING_TIMEOUT_MAX: Duration = Duration::from_secs(5);
 /// The most addresses of one endpoint that are used. More are left out.
 const ADDRESSES_MAX: usize = 64;
-
-/// Parses the credential into the metadata of every call. None: the certificate names the caller.
-pub(crate) fn authorization(bearer: &str) -> Result<Option<MetadataValue<Ascii>>, BuildError> {
-    if bearer.is_empty() {
-        return Ok(None);
-    }
-    let Ok(mut authorization) = format!("Bearer {bearer}").parse::<MetadataValue<Ascii>>() else {
-        return Err(BuildError {
-            setting: "bearer",
-            problem: "must be visible ASCII".into(),
-        });
-    };
-    // Debug output of a request then leaves the credential out.
-    authorization.set_sensitive(true);
-    Ok(Some(authorization))
-}
 
 /// Makes connections to the endpoints of a validator.
 pub(crate) struct Connector {
@@ -90,6 +71,11 @@ impl Connector {
     /// The end of the newest certificate of the gate. None: it has none.
     pub(crate) fn newest_expiry(&self) -> Option<SystemTime> {
         self.tls.newest().expires
+    }
+
+    /// Why the newest TLS files are not used. None: they are.
+    pub(crate) fn unused_files(&self) -> Option<String> {
+        self.tls.problem()
     }
 
     /// Asks for the addresses of an endpoint, in the resolver's order. Each connection asks anew, so changes are seen.

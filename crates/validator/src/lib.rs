@@ -100,8 +100,8 @@
 //! is cut off. A silent connection is left within `max_staleness`.
 //!
 //! Authorities beyond this machine are reached by `https`: with a [CA certificate](Builder::ca_certificate), and with a
-//! [certificate](Builder::client_certificate) of the gate's own instead of a bearer. [`Builder::tls_files`] takes both
-//! from files that may be replaced while the validator runs.
+//! [certificate](Builder::client_certificate) of the gate's own instead of a bearer. [`Builder::tls_files`] and
+//! [`Builder::bearer_file`] take them from files that may be replaced while the validator runs.
 //!
 //! # Activity
 //!
@@ -144,6 +144,7 @@
 //! The decision itself is in `portcullis-validator-core`, without a runtime and without gRPC: embed that in a sidecar, a
 //! proxy module or a binding for another language.
 
+mod bearer;
 mod builder;
 mod cause;
 mod channels;

@@ -1,6 +1,6 @@
 //! The reporter: sends the use of tokens to the authority that the stream is with.
 
-use std::{panic::AssertUnwindSafe, time::Duration};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt;
 use portcullis_contract::{
@@ -12,13 +12,9 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
     time::{Instant, Interval, MissedTickBehavior, interval_at, timeout},
 };
-use tonic::{
-    Code, Request,
-    metadata::{Ascii, MetadataValue},
-    transport::Channel,
-};
+use tonic::{Code, Request, transport::Channel};
 
-use crate::{channels::Open, gate::Gate};
+use crate::{bearer::Bearer, channels::Open, gate::Gate};
 
 /// The longest time for one report. An authority that hangs delays reports, and nothing else.
 const REPORT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -26,12 +22,14 @@ const REPORT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Reports until it is dropped or closed.
 pub(crate) struct Reporter {
     pub(crate) interval: Duration,
-    pub(crate) authorization: Option<MetadataValue<Ascii>>,
+    pub(crate) bearer: Arc<Bearer>,
     /// The connections of the streams, while there are some.
     pub(crate) channels: watch::Receiver<Open>,
     pub(crate) gate: Gate,
     /// Asks for the last report. Answered when it is done.
     pub(crate) closing: mpsc::Receiver<oneshot::Sender<()>>,
+    /// The last report failed, and the log says so.
+    pub(crate) is_late: bool,
 }
 
 /// The occasion of a round of reports.
@@ -92,8 +90,14 @@ impl Reporter {
         // The transport panics at a damaged status header, and the next report has to come all the same.
         let round = AssertUnwindSafe(self.send_round(channel, reports, leaving));
         match round.catch_unwind().await {
-            Ok(Ok(())) => {}
-            Ok(Err(code)) => tracing::info!(?code, "activity is reported later"),
+            Ok(Ok(())) => self.is_late = false,
+            Ok(Err(code)) => {
+                // Once: each attempt to connect anew brings a report that fails.
+                if !self.is_late {
+                    tracing::info!(?code, "activity is reported later");
+                }
+                self.is_late = true;
+            }
             Err(_) => tracing::error!("a report of activity panicked"),
         }
     }
@@ -168,11 +172,7 @@ impl Reporter {
 
     fn request(&self, message: v1::ReportActivityRequest) -> Request<v1::ReportActivityRequest> {
         let mut request = Request::new(message);
-        if let Some(authorization) = &self.authorization {
-            request
-                .metadata_mut()
-                .insert("authorization", authorization.clone());
-        }
+        self.bearer.authorize(&mut request);
         // Told to the authority too, so that it does not go on with a report that nobody waits for.
         request.set_timeout(REPORT_TIMEOUT);
         request

@@ -31,7 +31,7 @@ pub struct Settings {
     pub endpoints: Vec<String>,
     /// The gate's credential, with the role `gateway`.
     pub bearer: Option<Secret>,
-    /// A file with the credential.
+    /// A file with the credential. It may be replaced while the gate runs.
     pub bearer_file: Option<PathBuf>,
     /// The certificate (PEM) that signs the authority's.
     pub ca_certificate: Option<String>,
@@ -181,8 +181,9 @@ impl Settings {
     /// Names the first key that is wrong.
     pub fn builder(&self, product: &str) -> Result<Builder, SettingError> {
         let (first, others) = self.split_endpoints()?;
+        let bearer = self.read_bearer()?;
         let mut builder = Validator::builder(first)
-            .bearer(self.read_bearer()?)
+            .bearer(bearer)
             .issuer(&self.issuer)
             .audience(&self.audience)
             .name(self.name.as_deref().unwrap_or(product))
@@ -198,6 +199,9 @@ impl Settings {
         }
         if let Some(stale_max) = self.best_effort {
             builder = builder.best_effort(stale_max);
+        }
+        if let Some(file) = &self.bearer_file {
+            builder = builder.bearer_file(file);
         }
         if !self.activity {
             builder = builder.without_activity();

@@ -145,6 +145,8 @@ struct Current {
     material: Material,
     /// Stands for the files as they were read last, whether they could be used or not.
     seen: [u8; 32],
+    /// Why the files as they were read last are not used.
+    problem: Option<String>,
 }
 
 impl Tls {
@@ -163,6 +165,7 @@ impl Tls {
             current: Mutex::new(Current {
                 material: pems.material()?,
                 seen: pems.digest(),
+                problem: None,
             }),
         })
     }
@@ -170,6 +173,11 @@ impl Tls {
     /// Whether the gate has a certificate of its own.
     pub(crate) fn has_client_certificate(&self) -> bool {
         self.lock().material.expires.is_some()
+    }
+
+    /// Why the files, as they were read last, are not used. None: they are.
+    pub(crate) fn problem(&self) -> Option<String> {
+        self.lock().problem.clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, Current> {
@@ -195,9 +203,11 @@ impl Tls {
             Ok(material) => {
                 tracing::info!("the TLS files were replaced");
                 current.material = material;
+                current.problem = None;
             }
             Err(error) => {
                 tracing::error!(%error, "the new TLS files are not used; those before still are");
+                current.problem = Some(error.to_string());
             }
         }
         current.material.clone()

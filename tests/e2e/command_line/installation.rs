@@ -9,6 +9,7 @@ use std::{
 
 use portcullis_tests::{
     authority::{config, digest, write_private},
+    gateways::program::deployed,
     process::binary,
     wait::within,
 };
@@ -234,6 +235,9 @@ async fn init_overwrites_nothing_and_renews_a_certificate() {
         .await
         .failed(5, &["is not empty", "overwrites nothing"]);
     assert_eq!(fs::read(directory.join("master.key")).expect("a key"), key);
+    // A copy of it is for gates, whose services have to read it.
+    assert_eq!(mode(&directory.join("tls/ca.pem")), 0o644);
+    assert_eq!(mode(&directory.join("tls/key.pem")), 0o600);
 
     let before = fs::read(directory.join("tls/chain.pem")).expect("a certificate");
     let renew = [
@@ -273,6 +277,77 @@ async fn init_overwrites_nothing_and_renews_a_certificate() {
         .run(&["init", path], "")
         .await
         .failed(2, &["--issuer"]);
+}
+
+/// The name of this process's group.
+fn own_group() -> String {
+    let number = rustix::process::getegid().as_raw().to_string();
+    let groups = fs::read_to_string("/etc/group").expect("a list of groups");
+    let own = groups
+        .lines()
+        .find(|line| line.split(':').nth(2) == Some(number.as_str()))
+        .and_then(|line| line.split(':').next());
+    own.expect("a group with a name").to_owned()
+}
+
+fn mode(file: &Path) -> u32 {
+    let metadata = fs::metadata(file).expect("it is there");
+    metadata.permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn init_takes_the_place_of_the_packages_samples_and_of_nothing_else() {
+    let machine = Machine::new();
+    let directory = machine.file("packaged");
+    fs::create_dir(&directory).expect("made");
+    for sample in ["portcullis.toml", "sidecar.toml"] {
+        fs::write(directory.join(sample), deployed(sample)).expect("written");
+    }
+    let path = directory.to_str().expect("a path");
+    let group = own_group();
+    let init = [
+        "init",
+        path,
+        "--issuer",
+        "https://sessions.test",
+        "--group",
+        &group,
+    ];
+
+    let nobody = [&init[..5], &["no-such-group"]].concat();
+    machine.run(&nobody, "").await.failed(2, &["no-such-group"]);
+    assert!(!directory.join("master.key").exists());
+
+    let made = machine.run(&init, "").await;
+    assert_eq!(made.code, Some(0), "{made:?}");
+    assert!(made.stderr.contains("systemctl enable --now portcullis"));
+    let text = fs::read_to_string(directory.join("portcullis.toml")).expect("a configuration");
+    assert!(
+        text.contains("url = \"sqlite:/var/lib/portcullis\""),
+        "{text}"
+    );
+    assert!(text.contains(&format!("\"{path}/tls/key.pem\"")), "{text}");
+    assert!(directory.join("sidecar.toml").exists());
+    assert!(!machine.file(".packaged.part").exists());
+    // systemd reads the master key as root, and the service reads the others by its group.
+    assert_eq!(mode(&directory.join("master.key")), 0o600);
+    assert_eq!(mode(&directory.join("portcullis.toml")), 0o640);
+    assert_eq!(mode(&directory.join("tls/key.pem")), 0o640);
+    assert_eq!(mode(&directory.join("tls/ca.key")), 0o600);
+
+    let renew = ["init", path, "--renew-certificate"];
+    let renewed = machine.run(&renew, "").await;
+    assert_eq!(renewed.code, Some(0), "{renewed:?}");
+    assert_eq!(mode(&directory.join("tls/key.pem")), 0o640);
+
+    let again = machine.run(&init, "").await;
+    again.failed(5, &["is not empty", "overwrites nothing"]);
+    let used = machine.file("used");
+    fs::create_dir(&used).expect("made");
+    fs::write(used.join("portcullis.toml"), text).expect("written");
+    let over_it = [&["init", used.to_str().expect("a path")], &init[2..]].concat();
+    let over_it = machine.run(&over_it, "").await;
+    over_it.failed(5, &["is not empty"]);
 }
 
 #[tokio::test]

@@ -238,10 +238,20 @@ async fn the_shipped_sample_is_good() {
     let sample = sample.replace(shipped, &bearer.display().to_string());
     let checked = run(&sample, CHECK, &[]).await;
     assert_eq!(checked.code, Some(0), "{checked:?}");
-    // The names that Envoy's sample and the unit have for the same things.
-    let socket = "/run/portcullis-sidecar/ext-authz.sock";
-    assert!(sample.contains(&format!("unix:{socket}")));
-    assert!(deployed("envoy-ext-authz.yaml").contains(socket));
+    // The names that the gateways' samples and the unit have for the same things.
+    for (name, gateways) in [
+        ("ext-authz.sock", &["envoy-ext-authz.yaml"][..]),
+        (
+            "forward-auth.sock",
+            &["nginx.conf", "Caddyfile", "haproxy.cfg"],
+        ),
+    ] {
+        let socket = format!("/run/portcullis-sidecar/{name}");
+        assert!(sample.contains(&format!("\"unix:{socket}\"")), "{name}");
+        for gateway in gateways {
+            assert!(deployed(gateway).contains(&socket), "{gateway}");
+        }
+    }
     let unit = deployed("systemd/portcullis-sidecar.service");
     assert!(unit.contains("RuntimeDirectory=portcullis-sidecar\n"));
 }

@@ -181,7 +181,8 @@ async fn a_check_without_its_description_is_refused() {
     // The operator is told what is missing.
     eventually("the log to say it", async || {
         let log = sidecar.log();
-        log.contains("the check has no x-forwarded-method").then_some(())
+        log.contains("the check has no x-forwarded-method")
+            .then_some(())
     })
     .await;
 

@@ -45,7 +45,10 @@ async fn start_at(
         sample = sample
             .set("http://:8080", &format!("http://:{}", http.port()))
             .application(behind)
-            .set("unix//run/portcullis/forward-auth.sock", &upstream(behind));
+            .set(
+                "unix//run/portcullis-sidecar/forward-auth.sock",
+                &upstream(behind),
+            );
         if is_before_2_7(program) {
             sample = sample.set(NEEDS_2_7, "");
         }

@@ -38,7 +38,10 @@ pub async fn start_with(
                 "/etc/portcullis/haproxy-auth.lua",
                 &script.display().to_string(),
             )
-            .set("unix@/run/portcullis/forward-auth.sock", &address(behind))
+            .set(
+                "unix@/run/portcullis-sidecar/forward-auth.sock",
+                &address(behind),
+            )
             .write(&file);
         let mut command = Command::new(&program.path);
         // In the foreground, one process.

@@ -32,7 +32,10 @@ pub async fn start_with(
             .listen(http)
             .application(behind)
             .set("127.0.0.1:8082", &http2.to_string())
-            .set("unix:/run/portcullis/forward-auth.sock", &behind.sidecar)
+            .set(
+                "unix:/run/portcullis-sidecar/forward-auth.sock",
+                &behind.sidecar,
+            )
             .write(&file);
         Launch {
             command: command(program, home, &file),

@@ -16,11 +16,30 @@ use crate::{
 };
 
 /// What goes beside `packaging/debian`, by the names that its files use.
-const FILES: [(&str, &str); 4] = [
+const FILES: [(&str, &str); 16] = [
+    ("CHANGELOG.md", "CHANGELOG.md"),
     ("docs/reference/man", "man"),
+    // The pages that an operator reads, among them the runbooks that the alerts name.
+    ("docs/concepts.md", "docs/concepts.md"),
+    ("docs/gateways", "docs/gateways"),
+    ("docs/operating", "docs/operating"),
+    ("docs/reference", "docs/reference"),
     ("deploy/monitoring", "monitoring"),
     ("deploy/portcullis.toml", "etc/portcullis.toml"),
     ("deploy/sidecar.toml", "etc/sidecar.toml"),
+    ("deploy/Caddyfile", "examples/Caddyfile"),
+    (
+        "deploy/envoy-ext-authz.yaml",
+        "examples/envoy-ext-authz.yaml",
+    ),
+    ("deploy/haproxy.cfg", "examples/haproxy.cfg"),
+    ("deploy/haproxy-auth.lua", "examples/haproxy-auth.lua"),
+    ("deploy/nginx.conf", "examples/nginx.conf"),
+    ("deploy/traefik.yaml", "examples/traefik.yaml"),
+    (
+        "deploy/traefik-dynamic.yaml",
+        "examples/traefik-dynamic.yaml",
+    ),
 ];
 const UNITS: [&str; 2] = ["portcullis", "portcullis-sidecar"];
 
@@ -47,7 +66,9 @@ pub(super) fn make(programs: &Path) -> Result<()> {
 
 fn stage(programs: &Path, source: &Path) -> Result<()> {
     copy(Path::new("packaging/debian"), &source.join("debian"))?;
-    fs::create_dir_all(source.join("etc")).context("creating etc")?;
+    for directory in ["docs", "etc", "examples"] {
+        fs::create_dir_all(source.join(directory)).context("creating the directories")?;
+    }
     for (from, to) in FILES {
         copy(Path::new(from), &source.join(to))?;
     }

@@ -9,7 +9,7 @@ use rcgen::{
 use time::{Duration, OffsetDateTime};
 
 use crate::{
-    credentials::write_secret,
+    credentials::replace_file,
     failure::{Failure, Result},
 };
 
@@ -18,6 +18,10 @@ const AUTHORITY_DAYS: i64 = 3650;
 
 /// How long the server's certificate holds. Clients of the web accept no longer one.
 const SERVER_DAYS: i64 = 397;
+
+/// The modes of keys and certificates. Certificates are copied to gates, whose services have to read the copies.
+const PRIVATE: u32 = 0o600;
+const PUBLIC: u32 = 0o644;
 
 /// A certificate and its key, in PEM form.
 struct Pair {
@@ -50,15 +54,23 @@ impl Certificates {
 
     /// Writes all of them.
     pub(super) fn write(&self, directory: &Path) -> Result<()> {
-        write(&directory.join("ca.pem"), &self.authority.certificate)?;
-        write(&directory.join("ca.key"), &self.authority.key)?;
+        write(
+            &directory.join("ca.pem"),
+            &self.authority.certificate,
+            PUBLIC,
+        )?;
+        write(&directory.join("ca.key"), &self.authority.key, PRIVATE)?;
         self.write_server(directory)
     }
 
     /// Writes those of the server, each by a rename, as a running authority wants it.
     pub(super) fn write_server(&self, directory: &Path) -> Result<()> {
-        write(&directory.join("key.pem"), &self.server.key)?;
-        write(&directory.join("chain.pem"), &self.server.certificate)
+        write(&directory.join("key.pem"), &self.server.key, PRIVATE)?;
+        write(
+            &directory.join("chain.pem"),
+            &self.server.certificate,
+            PUBLIC,
+        )
     }
 }
 
@@ -127,6 +139,6 @@ fn read(file: &Path) -> Result<String> {
     })
 }
 
-fn write(file: &Path, text: &str) -> Result<()> {
-    write_secret(file, text).map_err(|error| Failure::failed(format!("{error:#}")))
+fn write(file: &Path, text: &str, mode: u32) -> Result<()> {
+    replace_file(file, text, mode).map_err(|error| Failure::failed(format!("{error:#}")))
 }

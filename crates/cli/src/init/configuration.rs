@@ -40,7 +40,7 @@ impl Settings<'_> {
              [server]\n\
              # Calls, and the streams of gates.\n\
              grpc_listen = {}\n\
-             # Verification keys, health and metrics, without TLS.\n\
+             # Verification keys, health and metrics.\n\
              http_listen = {}\n\
              # Signed by tls/ca.pem, which gates and contexts need. `portcullis init --renew-certificate` makes a new one.\n\
              tls_certificate_file = {}\n\
@@ -51,7 +51,7 @@ impl Settings<'_> {
             self.file("tls/key.pem"),
         );
         if !self.http_listen.ip().is_loopback() {
-            text += "# The HTTP address is reachable from other machines, in plain text.\ninsecure = true\n";
+            text += "# Whoever changes the keys on their way makes a verifier trust forged tokens.\nhttp_tls = true\n";
         }
         text += &format!("\n[store]\nurl = {}\n", quoted(self.store_url));
         text += &format!(
@@ -106,11 +106,11 @@ mod tests {
             text.contains("issuer = \"https://issuer.example\""),
             "{text}"
         );
-        assert!(!text.contains("insecure"), "{text}");
+        assert!(!text.contains("http_tls"), "{text}");
         let open = settings("https://issuer.example", "0.0.0.0:7480")
             .render()
             .expect("good");
-        assert!(open.contains("insecure = true"), "{open}");
+        assert!(open.contains("http_tls = true"), "{open}");
         assert!(settings("", "127.0.0.1:7480").render().is_err());
     }
 }

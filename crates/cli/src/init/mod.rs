@@ -2,6 +2,7 @@
 
 mod certificates;
 mod configuration;
+mod place;
 
 use std::{
     fs,
@@ -13,7 +14,7 @@ use clap::Args;
 use portcullis_authority::{config::Role, keys::MasterKey};
 use serde::Serialize;
 
-use self::certificates::Certificates;
+use self::{certificates::Certificates, place::Place};
 use crate::{
     context::Shown,
     credentials::{create_directory, digest, generate_bearer, write_secret},
@@ -24,7 +25,7 @@ use crate::{
 /// Options of `init`.
 #[derive(Args)]
 pub(crate) struct Options {
-    /// The directory to make. It must not exist, or be empty.
+    /// The directory to make. It must not exist, or be empty, or have nothing but the samples of the Debian package.
     #[arg(value_name = "DIR", default_value = "./portcullis")]
     directory: PathBuf,
     /// What names the installation in every token (`iss`). It need not be reachable.
@@ -40,15 +41,19 @@ pub(crate) struct Options {
     /// Address of the gRPC server.
     #[arg(long, default_value = "127.0.0.1:7400", value_name = "ADDRESS")]
     grpc_listen: SocketAddr,
-    /// Address of the HTTP server (verification keys, health, metrics). It has no TLS.
+    /// Address of the HTTP server (verification keys, health, metrics). Beyond this machine it speaks TLS.
     #[arg(long, default_value = "127.0.0.1:7480", value_name = "ADDRESS")]
     http_listen: SocketAddr,
-    /// The database. A directory of SQLite beside the configuration if left out. A password is better given as
-    /// PORTCULLIS_STORE__URL.
+    /// The database. A directory of SQLite beside the configuration if left out, or /var/lib/portcullis with the Debian
+    /// package. Other users can see a password in a flag: write it into the configuration afterwards.
     #[arg(long, value_name = "URL")]
     store_url: Option<String>,
+    /// The group of the service, which may then read the configuration and the TLS files. `portcullis` with the Debian
+    /// package.
+    #[arg(long, value_name = "GROUP")]
+    group: Option<String>,
     /// Only make a new certificate for the hosts, signed by the authority in DIR. A running authority takes it.
-    #[arg(long, conflicts_with_all = ["issuer", "store_url"])]
+    #[arg(long, conflicts_with_all = ["issuer", "store_url", "group"])]
     renew_certificate: bool,
     #[command(flatten)]
     shown: Shown,
@@ -86,7 +91,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         return renew_certificate(options);
     }
     // A second master key would make the database of the first one unreadable.
-    refuse_existing(&options.directory)?;
+    let place = Place::find(&options.directory)?;
     let callers = [
         Caller::new("sign-in", &[Role::Login]),
         Caller::new("back-office", &[Role::Support, Role::Admin]),
@@ -94,32 +99,18 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         Caller::new("operations", &[Role::Operator]),
     ];
     let directory = std::path::absolute(&options.directory)?;
-    write_all(options, &directory, &callers)?;
+    write_all(options, place, &directory, &callers)?;
     let printed = options.shown.printer().list(&callers);
-    print_next_steps(options, &directory);
+    print_next_steps(options, place, &directory);
     printed
 }
 
-/// Nothing is ever overwritten: a lost master key locks the database for good.
-fn refuse_existing(directory: &Path) -> Result<()> {
-    let problem = match fs::read_dir(directory) {
-        Ok(mut entries) => match entries.next() {
-            None => return Ok(()),
-            Some(_) => "is not empty",
-        },
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(_) => "is no directory that can be used",
-    };
-    let message = format!("{} {problem}", directory.display());
-    Err(Failure::new(Exit::Conflict, message).hint("init overwrites nothing: name a new directory"))
-}
-
-/// Writes everything beside the directory, and puts it there by one rename: it appears complete or not at all.
-fn write_all(options: &Options, directory: &Path, callers: &[Caller]) -> Result<()> {
+/// Writes everything beside the directory, and puts it there when it is whole.
+fn write_all(options: &Options, place: Place, directory: &Path, callers: &[Caller]) -> Result<()> {
     // In a directory beside it, so that an interrupted `init` leaves no half installation in place.
     let part = part_of(directory)?;
-    let written = write_files(options, directory, &part, callers);
-    let placed = written.and_then(|()| Ok(fs::rename(&part, directory)?));
+    let written = write_files(options, place, directory, &part, callers);
+    let placed = written.and_then(|()| place.take(&part, directory));
     if placed.is_err() {
         // It has keys that nobody will use.
         drop(fs::remove_dir_all(&part));
@@ -138,7 +129,13 @@ fn part_of(directory: &Path) -> Result<PathBuf> {
     Ok(part)
 }
 
-fn write_files(options: &Options, directory: &Path, part: &Path, callers: &[Caller]) -> Result<()> {
+fn write_files(
+    options: &Options,
+    place: Place,
+    directory: &Path,
+    part: &Path,
+    callers: &[Caller],
+) -> Result<()> {
     create_private(part)?;
     create_private(&part.join("tls"))?;
     write_private(&part.join("master.key"), &MasterKey::generate().to_base64())?;
@@ -147,7 +144,7 @@ fn write_files(options: &Options, directory: &Path, part: &Path, callers: &[Call
     certificates.write(&part.join("tls"))?;
 
     let issuer = options.issuer.as_deref().unwrap_or_default();
-    let default_store = format!("sqlite:{}", directory.join("data").display());
+    let default_store = place.default_store(directory);
     let settings = configuration::Settings {
         directory,
         issuer,
@@ -159,7 +156,12 @@ fn write_files(options: &Options, directory: &Path, part: &Path, callers: &[Call
             .map(|caller| (caller.name, digest(&caller.bearer), caller.role_words()))
             .collect(),
     };
-    write_private(&part.join("portcullis.toml"), &settings.render()?)
+    write_private(&part.join("portcullis.toml"), &settings.render()?)?;
+
+    match options.group.as_deref().or(place.default_group()) {
+        Some(group) => place::share(part, group),
+        None => Ok(()),
+    }
 }
 
 fn renew_certificate(options: &Options) -> Result<()> {
@@ -190,15 +192,19 @@ fn write_private(file: &Path, text: &str) -> Result<()> {
     write_secret(file, text).map_err(|error| Failure::failed(format!("{error:#}")))
 }
 
-fn print_next_steps(options: &Options, directory: &Path) {
+fn print_next_steps(options: &Options, place: Place, directory: &Path) {
     let shown = directory.display();
+    let start = match place {
+        Place::New => format!("portcullis serve --config {shown}/portcullis.toml"),
+        Place::Packaged => "systemctl enable --now portcullis".to_owned(),
+    };
     let host = options.hosts.first().map_or("localhost", String::as_str);
     let address = format!("https://{host}:{}", options.grpc_listen.port());
     note(&format!(
         "\nThe credentials above are shown this once: keep them now, each where its caller reads it.\n\
          Keep a copy of {shown}/master.key away from the database's backups.\n\n\
          Next:\n\n  \
-         portcullis serve --config {shown}/portcullis.toml\n  \
+         {start}\n  \
          portcullis context set operations --address {address} --ca-file {shown}/tls/ca.pem --credential-stdin\n  \
          portcullis check --config {shown}/portcullis.toml --context operations"
     ));

@@ -14,7 +14,10 @@ use rusqlite::{
     backup::{Backup, StepResult},
 };
 
-use super::engine::{FILE, lock_directory};
+use super::{
+    engine::{FILE, lock_directory},
+    ownership::give_to_owner,
+};
 use crate::{StoreError, sql::DbError};
 
 /// Endings of the files of a database.
@@ -139,6 +142,7 @@ fn restore_blocking(file: &Path, directory: &Path) -> Result<Option<PathBuf>, St
     let database = directory.join(FILE);
     let new = with_ending(&database, ".restoring");
     copy_durably(file, &new)?;
+    give_to_owner(&new, directory).map_err(|error| io_error(&new, &error))?;
     let kept = keep_old(directory)?;
     rename_durably(&new, &database)?;
     Ok(kept)
@@ -157,7 +161,9 @@ fn keep_old(directory: &Path) -> Result<Option<PathBuf>, StoreError> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let seconds = now.unwrap_or_default().as_secs();
     let away = directory.join(format!("before-restore-{seconds}"));
-    fs::create_dir(&away).map_err(|error| io_error(&away, &error))?;
+    fs::create_dir(&away)
+        .and_then(|()| give_to_owner(&away, directory))
+        .map_err(|error| io_error(&away, &error))?;
     for ending in BESIDE {
         let from = with_ending(&database, ending);
         if from.exists() {

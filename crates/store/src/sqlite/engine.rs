@@ -15,6 +15,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 use super::{
     connection::{Handle, SqliteConnection},
     measure,
+    ownership::give_to_owner,
 };
 use crate::{
     StoreError, StoreMeasure,
@@ -83,7 +84,9 @@ impl Sqlite {
         let lock = lock_directory(directory)?;
         let file = directory.join(FILE);
         // Created before SQLite opens it: the files that SQLite creates beside it get the same mode.
-        create_private(&file).map_err(|error| io_error("database file", &error))?;
+        create_private(&file)
+            .and_then(|()| give_to_owner(&file, directory))
+            .map_err(|error| io_error("database file", &error))?;
 
         // The readers open after the migration, so none of them can be in its way or see the old schema.
         let mut writer = open_file(&file)?;
@@ -205,8 +208,9 @@ pub(super) fn lock_directory(directory: &Path) -> Result<File, StoreError> {
         .mode(0o700)
         .create(directory)
         .map_err(|error| io_error("data directory", &error))?;
-    let lock =
-        File::create(directory.join("lock")).map_err(|error| io_error("lock file", &error))?;
+    let file = directory.join("lock");
+    let lock = File::create(&file).map_err(|error| io_error("lock file", &error))?;
+    give_to_owner(&file, directory).map_err(|error| io_error("lock file", &error))?;
     // The file stays when the process ends. Deleting it would let two processes lock two files of one name.
     match lock.try_lock() {
         Ok(()) => Ok(lock),

@@ -6,6 +6,7 @@ mod backup;
 mod connection;
 mod engine;
 mod measure;
+mod ownership;
 
 pub use self::backup::{Copied, back_up, has_database, restore};
 pub use self::engine::{Sqlite, installed_issuer, schema};

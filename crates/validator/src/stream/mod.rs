@@ -28,11 +28,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{
-    Request, Streaming,
-    metadata::{Ascii, MetadataValue},
-    transport::Channel,
-};
+use tonic::{Request, Streaming, transport::Channel};
 
 pub(crate) use self::observer::Observer;
 use self::{
@@ -40,6 +36,7 @@ use self::{
     outage::Outage,
 };
 use crate::{
+    bearer::Bearer,
     channels::Channels,
     connection::{Connection, Connector},
     gate::Gate,
@@ -68,7 +65,7 @@ const RENEWAL_MARGIN_MAX: Duration = Duration::from_secs(60 * 60);
 /// The authorities of a validator, and its hello.
 pub(crate) struct WatchConfig {
     pub(crate) connector: Connector,
-    pub(crate) authorization: Option<MetadataValue<Ascii>>,
+    pub(crate) bearer: Arc<Bearer>,
     pub(crate) name: String,
     /// `None` for a gate that reports nothing, so that its silence means nothing.
     pub(crate) gate: Option<Gate>,
@@ -92,11 +89,7 @@ impl WatchConfig {
         let mut client =
             RevocationServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
         let mut request = Request::new(ReceiverStream::new(outbound));
-        if let Some(authorization) = &self.authorization {
-            request
-                .metadata_mut()
-                .insert("authorization", authorization.clone());
-        }
+        self.bearer.authorize(&mut request);
         match timeout(OPENING_TIMEOUT, client.watch(request)).await {
             Ok(Ok(answers)) => Ok(answers.into_inner()),
             Ok(Err(status)) => Err(StreamEnd::of_opening(self.connector.uri(endpoint), status)),
@@ -208,9 +201,15 @@ impl WatchLoop {
     }
 
     fn record_end(&self, endpoint: usize, end: &StreamEnd) {
-        let uri = self.shared.config.connector.uri(endpoint);
+        let connector = &self.shared.config.connector;
+        let unused_files = connector.unused_files();
         let mut outage = self.shared.outage(self.line);
-        outage.record_end(endpoint, uri, end);
+        outage.record_end(
+            endpoint,
+            connector.uri(endpoint),
+            end,
+            unused_files.as_deref(),
+        );
     }
 
     async fn watch(&self, endpoint: usize, targets: &[Target]) -> StreamEnd {

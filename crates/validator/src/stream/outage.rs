@@ -28,8 +28,15 @@ impl Outage {
         Self(vec![Endpoint::default(); endpoints])
     }
 
-    /// Records the end of a stream to the endpoint of this number.
-    pub(crate) fn record_end(&mut self, number: usize, endpoint: &Uri, end: &StreamEnd) {
+    /// Records the end of a stream to the endpoint of this number. `unused_files` says why the gate's newest TLS files
+    /// are not used: often that is the true cause, and its own line may be days old.
+    pub(crate) fn record_end(
+        &mut self,
+        number: usize,
+        endpoint: &Uri,
+        end: &StreamEnd,
+        unused_files: Option<&str>,
+    ) {
         let address = address(endpoint);
         let ended = &mut self.0[number];
         // An authority that restarts on purpose is not an outage, nor is a new certificate.
@@ -54,7 +61,12 @@ impl Outage {
             return;
         }
         ended.logged.push(compared);
-        tracing::warn!(endpoint = address, cause, "cannot follow the authority");
+        tracing::warn!(
+            endpoint = address,
+            cause,
+            unused_files,
+            "cannot follow the authority"
+        );
     }
 
     /// Records that a stream to the endpoint of this number proved the view fresh.
