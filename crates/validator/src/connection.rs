@@ -73,7 +73,7 @@ impl Connector {
         self.tls.newest().expires
     }
 
-    /// Why the newest TLS files are not used. None: they are.
+    /// Returns the reason for which the newest TLS files are not used. None: they are.
     pub(crate) fn unused_files(&self) -> Option<String> {
         self.tls.problem()
     }
