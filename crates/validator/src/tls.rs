@@ -175,7 +175,7 @@ impl Tls {
         self.lock().material.expires.is_some()
     }
 
-    /// Why the files, as they were read last, are not used. None: they are.
+    /// Returns the reason for which the files, as they were read last, are not used. None: they are.
     pub(crate) fn problem(&self) -> Option<String> {
         self.lock().problem.clone()
     }
