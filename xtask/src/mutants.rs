@@ -1,28 +1,36 @@
 //! `cargo xtask mutants`: changes the code in one small way after the other, and counts how many of the changes the tests
 //! notice.
 //!
+//! Three crates are changed by cargo-mutants, with a build for each change. What only servers can test is changed in one
+//! build, by [`suite`].
+//!
 //! `xtask/survivors.txt` lists the changes that no test notices, each with a reason. A change that survives and is not
 //! listed fails the chore, and so does a share of noticed changes that is too small.
 
+mod results;
+mod suite;
+mod switches;
+
 use std::{
-    collections::BTreeSet,
-    env, fs, io,
+    env, fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
+use self::{
+    results::{Results, SURVIVORS, Survivors},
+    suite::Suite,
+    switches::Change,
+};
 use crate::{shell, tools};
 
-/// The survivors that are known, each with a reason.
-const SURVIVORS: &str = "xtask/survivors.txt";
 /// The results, a directory for each group.
 const RESULTS: &str = "target/mutants";
 /// The longest that the tests of a crate may take. A change that makes them run for ever is noticed.
 const TESTS_SECONDS_MAX: u32 = 60;
-/// The same for the whole suite.
-const SUITE_SECONDS_MAX: u32 = 3_600;
 
 /// Options of `mutants`.
 #[derive(Args)]
@@ -30,9 +38,13 @@ pub(crate) struct Options {
     /// Run one part of several, as in `1/8`: the parts are numbered from 0.
     #[arg(long, value_name = "K/N")]
     shard: Option<String>,
-    /// Change the log, the feed and the statements of a batch, and run the whole suite for each change. Takes days.
+    /// Change the log, the feed and the statements of a batch, and run one suite after the other until one notices. Takes
+    /// hours, and needs root.
     #[arg(long)]
     suite: bool,
+    /// With `--suite`: ask no suite after this one. What survives it may be noticed by the others.
+    #[arg(long, value_name = "SUITE", requires = "suite")]
+    through: Option<String>,
     /// The groups to run; none: all of them.
     #[arg(value_name = "GROUP")]
     groups: Vec<String>,
@@ -42,9 +54,13 @@ pub(crate) struct Options {
 struct Group {
     name: &'static str,
     package: &'static str,
+    /// The directory of the package.
+    directory: &'static str,
     /// The files to change. None: those of the whole package.
     files: Option<&'static str>,
     percent_min: f64,
+    /// The tests, in the order in which they are asked. None: those of the package alone.
+    suites: &'static [Suite],
 }
 
 /// The crates that are tested by their own tests.
@@ -52,20 +68,26 @@ const CRATES: [Group; 3] = [
     Group {
         name: "contract",
         package: "portcullis-contract",
+        directory: "crates/contract",
         files: None,
         percent_min: 95.0,
+        suites: &[],
     },
     Group {
         name: "validator-core",
         package: "portcullis-validator-core",
+        directory: "crates/validator-core",
         files: None,
         percent_min: 95.0,
+        suites: &[],
     },
     Group {
         name: "domain",
         package: "portcullis-domain",
+        directory: "crates/domain",
         files: None,
         percent_min: 95.0,
+        suites: &[],
     },
 ];
 
@@ -74,37 +96,69 @@ const SUITE: [Group; 3] = [
     Group {
         name: "log",
         package: "portcullis-authority",
+        directory: "crates/authority",
         files: Some("crates/authority/src/log/**"),
         percent_min: 90.0,
+        suites: &[AUTHORITY, E2E, FAULTS, CONFORMANCE],
     },
     Group {
         name: "feed",
         package: "portcullis-authority",
+        directory: "crates/authority",
         files: Some("crates/authority/src/feed/**"),
         percent_min: 90.0,
+        suites: &[AUTHORITY, E2E, FAULTS, CONFORMANCE],
     },
     Group {
         name: "append",
         package: "portcullis-store",
+        directory: "crates/store",
         files: Some("crates/store/src/sql/append/**"),
         percent_min: 90.0,
+        suites: &[STORE, CONFORMANCE, E2E, FAULTS],
     },
 ];
 
-/// The packages whose tests are the whole suite.
-const SUITE_PACKAGES: &str = "portcullis-authority,portcullis-store,portcullis-tests";
+const AUTHORITY: Suite = Suite {
+    binary: "portcullis_authority",
+    directory: "crates/authority",
+    without: &[],
+};
+const STORE: Suite = Suite {
+    binary: "portcullis_store",
+    directory: "crates/store",
+    without: &[],
+};
+const CONFORMANCE: Suite = Suite {
+    binary: "conformance",
+    directory: "tests",
+    without: &[],
+};
+const FAULTS: Suite = Suite {
+    binary: "faults",
+    directory: "tests",
+    without: &[],
+};
+const E2E: Suite = Suite {
+    binary: "e2e",
+    directory: "tests",
+    // Pages in a browser show what the other tests ask for.
+    without: &["browser", "examples"],
+};
 
 /// Runs the groups one after the other, also after one that fails.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let known = Survivors::read(Path::new(SURVIVORS))?;
     let mut problems = Vec::new();
+    let is_whole = options.shard.is_none() && options.through.is_none();
     for group in chosen(options)? {
         let directory = PathBuf::from(RESULTS).join(group.name);
-        change(group, options, &directory)?;
-
-        let results = Results::read(&directory.join("mutants.out"))?;
+        let results = match options.suite {
+            true => change_at_once(group, options, &directory)?,
+            false => change_one_by_one(group, options, &directory)?,
+        };
         println!("{}: {}", group.name, results.summary());
-        problems.extend(results.problems(group, &known, options.shard.is_none()));
+        problems.extend(results.problems(group, &known, is_whole));
     }
     for problem in &problems {
         println!("{problem}");
@@ -132,35 +186,14 @@ fn chosen(options: &Options) -> Result<Vec<&'static Group>> {
     Ok(all.iter().filter(is_chosen).collect())
 }
 
-/// Makes the changes of a group in a copy of the tree, and runs the tests for each.
-fn change(group: &Group, options: &Options, directory: &Path) -> Result<()> {
+/// Makes the changes of a group in a copy of the tree, with a build for each, and runs the tests of its package.
+fn change_one_by_one(group: &Group, options: &Options, directory: &Path) -> Result<Results> {
     fs::create_dir_all(directory).with_context(|| format!("creating {}", directory.display()))?;
-    let mut mutants = tools::cargo_mutants()?;
-    mutants.args(["--package", group.package, "--output"]);
-    mutants.arg(directory);
-    // Generated code is tested by its generator, and the format of an error or of a debug line decides nothing.
-    mutants.args(["--exclude", "**/generated/**", "--exclude", "**/tests/**"]);
-    mutants.args(["--exclude-re", "impl (fmt::)?(Debug|Display) for"]);
-    match options.suite {
-        true => {
-            mutants.args(["--test-package", SUITE_PACKAGES, "--cargo-arg=--tests"]);
-            mutants.args(["--timeout", &SUITE_SECONDS_MAX.to_string()]);
-        }
-        // Without the examples of the documentation, each of which is a program to build.
-        false => {
-            mutants.args([
-                "--cargo-arg=--lib",
-                "--timeout",
-                &TESTS_SECONDS_MAX.to_string(),
-            ]);
-        }
-    }
-    if let Some(files) = group.files {
-        mutants.args(["--file", files]);
-    }
-    if let Some(shard) = &options.shard {
-        mutants.args(["--shard", shard]);
-    }
+    let mut mutants = cargo_mutants(group, options)?;
+    mutants.arg("--output").arg(directory);
+    mutants.args(["--timeout", &TESTS_SECONDS_MAX.to_string()]);
+    // Without the examples of the documentation, each of which is a program to build.
+    mutants.arg("--cargo-arg=--lib");
     // The copy of the tree has another place each time. With one place for what is built, only our own crates are built
     // again. And debug information would only cost time.
     let build = env::current_dir()?.join(RESULTS).join("build");
@@ -169,206 +202,47 @@ fn change(group: &Group, options: &Options, directory: &Path) -> Result<()> {
 
     // The status says that something survived, which the results say with its name.
     let finished = shell::run(mutants);
-    let has_results = directory.join("mutants.out/outcomes.json").is_file();
-    match has_results {
-        true => Ok(()),
-        false => finished,
+    let results = directory.join("mutants.out");
+    if !results.join("outcomes.json").is_file() {
+        finished?;
     }
+    Results::read(&results)
 }
 
-/// The known survivors.
-struct Survivors(BTreeSet<String>);
-
-impl Survivors {
-    /// Reads a file of lines. A line that begins with `#` is the reason of the survivors after it.
-    fn read(file: &Path) -> Result<Self> {
-        let text =
-            fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
-        Self::parse(&text)
-    }
-
-    fn parse(text: &str) -> Result<Self> {
-        let mut survivors = BTreeSet::new();
-        let mut has_reason = false;
-        for line in text.lines().map(str::trim) {
-            if line.is_empty() {
-                // A reason is about the lines right after it.
-                has_reason = false;
-            } else if line.starts_with('#') {
-                has_reason = true;
-            } else {
-                ensure!(has_reason, "{SURVIVORS}: `{line}` has no reason");
-                survivors.insert(line.to_owned());
-            }
-        }
-        Ok(Self(survivors))
-    }
-
-    /// The survivors in the files of a group.
-    fn of<'a>(&'a self, group: &Group) -> impl Iterator<Item = &'a String> {
-        let directory = match group.files {
-            Some(files) => files.trim_end_matches("**").to_owned(),
-            None => format!("crates/{}/", group.name),
-        };
-        let is_ours = move |line: &&String| line.starts_with(&directory);
-        self.0.iter().filter(is_ours)
-    }
+/// Makes the changes of a group in one build, and runs its suites for each.
+fn change_at_once(group: &Group, options: &Options, directory: &Path) -> Result<Results> {
+    let mut list = cargo_mutants(group, options)?;
+    list.args(["--list", "--json"]);
+    let listed = shell::answer(list).context("cargo-mutants does not list the changes")?;
+    let changes: Vec<Change> = serde_json::from_str(&listed)?;
+    let suites = suites(group, options)?;
+    suite::run(group, suites, &changes, &directory.join("mutants.out"))
 }
 
-/// What became of the changes of a group, by their names.
-#[derive(Default)]
-struct Results {
-    caught: Vec<String>,
-    /// Changes that made the tests run for too long.
-    timeout: Vec<String>,
-    missed: Vec<String>,
-    /// Changes that do not compile: nobody could make them.
-    unviable: Vec<String>,
+/// The suites to ask.
+fn suites(group: &Group, options: &Options) -> Result<&'static [Suite]> {
+    let Some(last) = &options.through else {
+        return Ok(group.suites);
+    };
+    let position = group.suites.iter().position(|suite| suite.binary == last);
+    let last = position.with_context(|| format!("{} is not tested by `{last}`", group.name))?;
+    Ok(&group.suites[..=last])
 }
 
-impl Results {
-    fn read(directory: &Path) -> Result<Self> {
-        let lines = |name: &str| {
-            let file = directory.join(name);
-            match fs::read_to_string(&file) {
-                Ok(text) => Ok(text.lines().map(without_position).collect()),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-                Err(error) => Err(error).with_context(|| format!("reading {}", file.display())),
-            }
-        };
-        Ok(Self {
-            caught: lines("caught.txt")?,
-            timeout: lines("timeout.txt")?,
-            missed: lines("missed.txt")?,
-            unviable: lines("unviable.txt")?,
-        })
+/// cargo-mutants with the changes that are of interest.
+fn cargo_mutants(group: &Group, options: &Options) -> Result<Command> {
+    let mut mutants = tools::cargo_mutants()?;
+    mutants.args(["--package", group.package]);
+    // Generated code is tested by its generator, and the format of an error or of a debug line decides nothing.
+    mutants.args(["--exclude", "**/generated/**", "--exclude", "**/tests/**"]);
+    // Switches that only tests have: no release is built with them.
+    mutants.args(["--exclude", "**/seeded.rs", "--exclude", "**/simulation.rs"]);
+    mutants.args(["--exclude-re", "impl (fmt::)?(Debug|Display) for"]);
+    if let Some(files) = group.files {
+        mutants.args(["--file", files]);
     }
-
-    fn noticed(&self) -> usize {
-        self.caught.len() + self.timeout.len()
+    if let Some(shard) = &options.shard {
+        mutants.args(["--shard", shard]);
     }
-
-    fn viable(&self) -> usize {
-        self.noticed() + self.missed.len()
-    }
-
-    /// The share of the viable changes that the tests notice.
-    fn percent(&self) -> f64 {
-        match self.viable() {
-            0 => 100.0,
-            viable => self.noticed() as f64 * 100.0 / viable as f64,
-        }
-    }
-
-    fn summary(&self) -> String {
-        format!(
-            "{} of {} viable changes noticed ({:.1} %), {} of them by a time limit; {} do not compile",
-            self.noticed(),
-            self.viable(),
-            self.percent(),
-            self.timeout.len(),
-            self.unviable.len()
-        )
-    }
-
-    /// What is wrong. Only a whole run can tell that too few are noticed, or that a survivor is none any more.
-    fn problems(&self, group: &Group, known: &Survivors, is_whole: bool) -> Vec<String> {
-        let mut problems = Vec::new();
-        let missed: BTreeSet<_> = self.missed.iter().collect();
-        for survivor in &missed {
-            if !known.0.contains(*survivor) {
-                problems.push(format!("survives: {survivor}"));
-            }
-        }
-        if !is_whole {
-            return problems;
-        }
-
-        for listed in known.of(group) {
-            if !missed.contains(listed) {
-                problems.push(format!("is noticed, and still in {SURVIVORS}: {listed}"));
-            }
-        }
-        if self.percent() < group.percent_min {
-            problems.push(format!(
-                "{}: {:.1} % noticed, and {:.1} % are wanted",
-                group.name,
-                self.percent(),
-                group.percent_min
-            ));
-        }
-        problems
-    }
-}
-
-/// The name of a change without its line and column, which move with every edit above it.
-fn without_position(name: &str) -> String {
-    let mut parts = name.splitn(4, ':');
-    match (parts.next(), parts.next(), parts.next(), parts.next()) {
-        (Some(file), Some(_line), Some(_column), Some(change)) => format!("{file}:{change}"),
-        _ => name.to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const CHANGE: &str = "crates/domain/src/a.rs: replace < with > in f";
-
-    fn results(missed: &[&str], caught: usize) -> Results {
-        Results {
-            caught: vec![String::new(); caught],
-            missed: missed.iter().map(|name| without_position(name)).collect(),
-            ..Results::default()
-        }
-    }
-
-    #[test]
-    fn a_survivor_without_a_reason_is_refused() {
-        assert!(Survivors::parse(CHANGE).is_err());
-        assert!(Survivors::parse(&format!("# why\n\n{CHANGE}")).is_err());
-        let known = Survivors::parse(&format!("# why\n{CHANGE}\n")).expect("a good file");
-        assert!(known.0.contains(CHANGE));
-    }
-
-    #[test]
-    fn a_survivor_that_is_not_listed_is_a_problem_wherever_its_line_is() {
-        let [.., domain] = &CRATES;
-        let missed = "crates/domain/src/a.rs:10:5: replace < with > in f";
-        let results = results(&[missed], 99);
-        let nothing = Survivors::parse("").expect("a good file");
-        assert_eq!(
-            results.problems(domain, &nothing, false),
-            [format!("survives: {CHANGE}")]
-        );
-        let known = Survivors::parse(&format!("# why\n{CHANGE}\n")).expect("a good file");
-        assert!(results.problems(domain, &known, true).is_empty());
-    }
-
-    #[test]
-    fn a_whole_run_notices_a_low_share_and_a_survivor_that_is_none_any_more() {
-        let [.., domain] = &CRATES;
-        let known = Survivors::parse(&format!("# why\n{CHANGE}\n")).expect("a good file");
-        assert_eq!(results(&[], 1).problems(domain, &known, true).len(), 1);
-        assert!(results(&[], 1).problems(domain, &known, false).is_empty());
-        assert_eq!(
-            results(&[CHANGE], 18).problems(domain, &known, true).len(),
-            1
-        );
-        assert!(
-            results(&[CHANGE], 19)
-                .problems(domain, &known, true)
-                .is_empty()
-        );
-        // A listed survivor of another crate is not this one's business.
-        let [contract, ..] = &CRATES;
-        assert!(results(&[], 1).problems(contract, &known, true).is_empty());
-    }
-
-    #[test]
-    fn the_list_of_survivors_can_be_read() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        Survivors::read(&root.join(SURVIVORS)).expect("a good file");
-    }
+    Ok(mutants)
 }
