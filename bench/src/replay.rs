@@ -25,7 +25,10 @@ use portcullis_contract::{
     view::{Frame, View},
     watch::{AnyStream, Checksummed, StreamId},
 };
-use portcullis_tests::authority::{AUDIENCE, GATEWAY, ISSUER};
+use portcullis_tests::{
+    authority::{AUDIENCE, GATEWAY, ISSUER},
+    ports::free_port,
+};
 use portcullis_validator::Validator;
 use tokio::time::Interval;
 use tonic::{Request, Response, Status, Streaming, transport::Server};
@@ -47,7 +50,7 @@ pub(crate) struct Replay {
 impl Replay {
     /// Listens; the log stands still at `view`.
     pub(crate) fn start(view: View) -> Result<Self> {
-        let (port, growing) = (crate::world::free_port()?, Arc::new(AtomicBool::new(false)));
+        let (port, growing) = (free_port(), Arc::new(AtomicBool::new(false)));
         let service = Service {
             view,
             growing: Arc::clone(&growing),

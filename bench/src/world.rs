@@ -1,7 +1,7 @@
 //! A durable PostgreSQL and an authority over it, each in a process of its own, as in production.
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::Stdio,
     time::{Duration, Instant},
@@ -15,6 +15,7 @@ use portcullis_contract::v1::{
 };
 use portcullis_tests::{
     authority::{self, AUDIENCE, GATEWAY, ISSUER, TENANT},
+    ports::free_port,
     postgres::Cluster,
 };
 use portcullis_validator::Validator;
@@ -62,8 +63,8 @@ impl Process {
     pub(crate) async fn start(change: impl FnOnce(&mut Config, &Path)) -> Result<Self> {
         let directory = tempfile::tempdir()?;
         let mut config = authority::config(directory.path());
-        config.server.grpc_listen.set_port(free_port()?);
-        config.server.http_listen.set_port(free_port()?);
+        config.server.grpc_listen.set_port(free_port());
+        config.server.http_listen.set_port(free_port());
         change(&mut config, directory.path());
         std::fs::write(
             directory.path().join(CONFIGURATION),
@@ -239,9 +240,4 @@ pub(crate) async fn enforce(
         "not confirmed by all: {receipt:?}"
     );
     Ok(())
-}
-
-/// A port that is free now.
-pub(crate) fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

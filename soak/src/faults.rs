@@ -111,13 +111,13 @@ impl Fault {
                 sleep(time).await;
             }
             Self::AuthorityHangs => {
-                world.hang(index);
+                world.hang(index).await;
                 sleep(time).await;
                 world.go_on(index);
             }
             Self::AuthoritiesHang => {
-                world.hang(0);
-                world.hang(1);
+                world.hang(0).await;
+                world.hang(1).await;
                 sleep(time).await;
                 world.go_on(0);
                 world.go_on(1);
@@ -125,7 +125,7 @@ impl Fault {
             Self::BackendsTerminated => world.terminate_backends().await,
             Self::HeadHeld => world.hold_head(time).await,
             Self::DatabaseHangs => {
-                world.database.hang();
+                world.database.hang().await;
                 sleep(time).await;
                 world.database.go_on();
             }

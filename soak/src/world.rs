@@ -65,9 +65,9 @@ impl World {
     }
 
     /// An authority hangs: its sockets stay open, and nobody answers.
-    pub(crate) fn hang(&self, index: usize) {
+    pub(crate) async fn hang(&self, index: usize) {
         if let Some(authority) = &self.authorities[index] {
-            authority.hang();
+            authority.hang().await;
         }
     }
 

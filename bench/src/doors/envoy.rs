@@ -10,7 +10,8 @@ use std::{
 use anyhow::{Context, Result};
 use portcullis_tests::{
     authority::{AUDIENCE, GATEWAY, ISSUER},
-    gateways::{Launch, Running, free_port, program},
+    gateways::{Launch, Running, program},
+    ports::free_address,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -62,7 +63,7 @@ impl Envoy {
         let modules = module.parent().context("a directory")?;
         let file = directory.path().join("envoy.json");
         let running = Running::start(|| {
-            let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+            let address = free_address();
             let config = config(address, filter, settings);
             fs::write(&file, config.to_string()).expect("a file in a directory of our own");
             let mut command = Command::new(&program.path);

@@ -3,7 +3,10 @@
 use std::{fs, net::SocketAddr, process::Command};
 
 use anyhow::Result;
-use portcullis_tests::gateways::{Launch, Running, free_port, program};
+use portcullis_tests::{
+    gateways::{Launch, Running, program},
+    ports::free_address,
+};
 use tempfile::TempDir;
 
 const FRAME: &str = include_str!("nginx/frame.conf");
@@ -42,7 +45,7 @@ impl Nginx {
         let directory = tempfile::tempdir()?;
         let program = program::nginxes().remove(0);
         let running = Running::start(|| {
-            let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+            let address = free_address();
             let config = FRAME
                 .replace("@SERVER@", server)
                 .replace("@WORKERS@", &workers.to_string())

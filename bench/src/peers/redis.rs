@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use portcullis_tests::ports::free_port;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     process::{Child, Command},
@@ -21,7 +22,7 @@ pub(crate) struct Redis {
 
 impl Redis {
     pub(crate) async fn start() -> Result<Self> {
-        let port = crate::world::free_port()?;
+        let port = free_port();
         let child = Command::new("redis-server")
             .args([
                 "--bind",

@@ -10,6 +10,7 @@ use anyhow::{Context, Result, ensure};
 use portcullis_contract::v1;
 use portcullis_tests::{
     authority::{GATEWAY, ISSUER, LOGIN},
+    ports::free_address,
     postgres::Cluster,
     visitor::Visit,
 };
@@ -21,7 +22,7 @@ use crate::{
     measure::median,
     report::{Bar, Report},
     seed::{self, LARGE},
-    world::{Process, authorized, free_port},
+    world::{Process, authorized},
 };
 
 /// Sessions of the tenant, and of all others.
@@ -114,7 +115,7 @@ fn list() -> v1::ListSessionsRequest {
 impl Console {
     async fn start(authority: &Process) -> Result<Self> {
         let directory = tempfile::tempdir()?;
-        let address = SocketAddr::from(([127, 0, 0, 1], free_port()?));
+        let address = free_address();
         let file = directory.path().join("console.toml");
         let endpoint = authority.endpoint();
         let settings = format!(
