@@ -100,27 +100,29 @@ impl Archiver {
     /// Archives whole months, until `stop`.
     pub(crate) async fn run(self, stop: CancellationToken) {
         loop {
-            let pause = async {
-                match self.archive_month().await {
-                    Ok(Some(file)) => {
-                        tracing::info!(file = %file.display(), "audit events archived");
-                        self.archived.notify_one();
-                    }
-                    Ok(None) => sleep(LOOK).await,
-                    Err(ArchiveError::Claimed) => sleep(CLAIM_PAUSE).await,
-                    Err(ArchiveError::Store(error)) => {
-                        error.log("audit events were not archived; the next try is in a minute");
-                        sleep(LOOK).await;
-                    }
-                    Err(error) => {
-                        tracing::error!(%error, "audit events were not archived; the next try is in a minute");
-                        sleep(LOOK).await;
-                    }
-                }
-            };
             // A file that is not finished has another name, and its claim ends by itself.
-            if stop.run_until_cancelled(pause).await.is_none() {
+            if stop.run_until_cancelled(self.step()).await.is_none() {
                 return;
+            }
+        }
+    }
+
+    /// Archives a month, or waits before the next look.
+    async fn step(&self) {
+        match self.archive_month().await {
+            Ok(Some(file)) => {
+                tracing::info!(file = %file.display(), "audit events archived");
+                self.archived.notify_one();
+            }
+            Ok(None) => sleep(LOOK).await,
+            Err(ArchiveError::Claimed) => sleep(CLAIM_PAUSE).await,
+            Err(ArchiveError::Store(error)) => {
+                error.log("audit events were not archived; the next try is in a minute");
+                sleep(LOOK).await;
+            }
+            Err(error) => {
+                tracing::error!(%error, "audit events were not archived; the next try is in a minute");
+                sleep(LOOK).await;
             }
         }
     }
@@ -138,6 +140,7 @@ impl Archiver {
             .await?;
         let claim = claimed.ok_or(ArchiveError::Claimed)?;
         let written = self.write_next(&claim, &begin).await;
+        // After an error too: another authority need not wait until the lease has ended.
         self.store
             .release_export(ARCHIVE_EXPORT, claim.fence)
             .await?;
@@ -154,10 +157,11 @@ impl Archiver {
         let Some(first) = piece.batches.first() else {
             return Ok(None);
         };
-        let Some(month) = Period::of(first.stamped_us) else {
-            let revision = Revision(first.revision);
-            return Err(ArchiveError::Fault(revision, "the time is out of range"));
-        };
+        let month = Period::of(first.stamped_us).ok_or(ArchiveError::Fault(
+            Revision(first.revision),
+            "the time is out of range",
+        ))?;
+        // By the store's clock, which has stamped the batches.
         if piece.now.0 < month.end_us + SETTLE_US {
             return Ok(None);
         }
@@ -165,14 +169,22 @@ impl Archiver {
         let (path, end) = self
             .write_month(claim.fence, &month, place.mark(), piece)
             .await?;
+        self.advance(claim.fence, &place, end).await?;
+        Ok(Some(path))
+    }
+
+    /// Moves the place behind a file.
+    async fn advance(
+        &self,
+        fence: u64,
+        place: &ExportPlace,
+        end: ArchiveEnd,
+    ) -> Result<(), ArchiveError> {
         let position = TrailPosition::behind_revision(Revision(end.through_revision));
         let place = place.advanced(position, Chain(end.through_chain));
-        let is_claimed = self
-            .store
-            .advance_export(ARCHIVE_EXPORT, claim.fence, &place)
-            .await?;
-        match is_claimed {
-            true => Ok(Some(path)),
+        let advancing = self.store.advance_export(ARCHIVE_EXPORT, fence, &place);
+        match advancing.await? {
+            true => Ok(()),
             // The next holder writes the same file again.
             false => Err(ArchiveError::Lost),
         }
@@ -232,10 +244,27 @@ impl Archiver {
         fence: u64,
         month: &Period,
         after: TrailMark,
-        mut piece: ArchivePiece,
+        piece: ArchivePiece,
     ) -> Result<(PathBuf, ArchiveEnd), ArchiveError> {
+        // A month has a second file if the archive goes on in its middle, as after a lost history. The
+        // revision tells the two apart.
         let name = format!("audit-{}-{:012}.jsonl", month.name, after.revision.0);
         let mut file = Writing::begin(&self.directory, &name, month, after).await?;
+        self.fill(&mut file, fence, month, piece).await?;
+        let end = file.end;
+        let path = self.directory.join(name);
+        file.finish(path.clone()).await?;
+        Ok((path, end))
+    }
+
+    /// Writes the batches of a month into its file.
+    async fn fill(
+        &self,
+        file: &mut Writing,
+        fence: u64,
+        month: &Period,
+        mut piece: ArchivePiece,
+    ) -> Result<(), ArchiveError> {
         let mut renewed = Instant::now();
         loop {
             let length = piece.batches.len();
@@ -246,25 +275,23 @@ impl Archiver {
             let is_last = length == 0 || piece.batches.len() < length;
             file.add(piece.batches).await?;
             if is_last {
-                break;
+                return Ok(());
             }
             if renewed.elapsed() >= RENEW {
-                if !self
-                    .store
-                    .renew_export(ARCHIVE_EXPORT, fence, LEASE)
-                    .await?
-                {
-                    return Err(ArchiveError::Lost);
-                }
+                self.renew(fence).await?;
                 renewed = Instant::now();
             }
             sleep(PIECE_PAUSE).await;
             piece = self.read(Revision(file.end.through_revision)).await?;
         }
-        let end = file.end;
-        let path = self.directory.join(name);
-        file.finish(path.clone()).await?;
-        Ok((path, end))
+    }
+
+    async fn renew(&self, fence: u64) -> Result<(), ArchiveError> {
+        let renewing = self.store.renew_export(ARCHIVE_EXPORT, fence, LEASE);
+        match renewing.await? {
+            true => Ok(()),
+            false => Err(ArchiveError::Lost),
+        }
     }
 }
 
@@ -295,6 +322,8 @@ impl Period {
 
 /// A file that is not finished.
 struct Writing {
+    // None while a write has it, and for good after one that failed: a file with a gap must never
+    // get its name.
     file: Option<File>,
     path: PathBuf,
     end: ArchiveEnd,
@@ -310,32 +339,13 @@ impl Writing {
         // A name that no other authority takes: one that was paused may go on writing after it has lost the claim.
         let [a, b, c, d] = random::<4>();
         let path = directory.join(format!(".{name}.{a:02x}{b:02x}{c:02x}{d:02x}.tmp"));
-        let (directory, opened) = (directory.to_owned(), path.clone());
-        let file = run_blocking(move || {
-            remove_left_behind(&directory)?;
-            OpenOptions::new()
-                .write(true)
-                .create_new(true)
-                .mode(MODE)
-                .open(opened)
-        })
-        .await?;
+        let file = open_new(directory.to_owned(), path.clone()).await?;
         let mut writing = Self {
             file: Some(file),
             path,
-            end: ArchiveEnd {
-                batches: 0,
-                rows: 0,
-                through_revision: after.revision.0,
-                through_chain: after.chain.0,
-            },
+            end: nothing_behind(after),
         };
-        let head = ArchiveHead {
-            format: ARCHIVE_FORMAT.to_owned(),
-            month: month.name.clone(),
-            after_revision: after.revision.0,
-            after_chain: after.chain.0,
-        };
+        let head = head_of(month, after);
         writing.write(&[ArchiveLine::Archive(head)]).await?;
         Ok(writing)
     }
@@ -395,6 +405,37 @@ impl Drop for Writing {
     }
 }
 
+fn head_of(month: &Period, after: TrailMark) -> ArchiveHead {
+    ArchiveHead {
+        format: ARCHIVE_FORMAT.to_owned(),
+        month: month.name.clone(),
+        after_revision: after.revision.0,
+        after_chain: after.chain.0,
+    }
+}
+
+/// The end of a file without batches.
+fn nothing_behind(after: TrailMark) -> ArchiveEnd {
+    ArchiveEnd {
+        batches: 0,
+        rows: 0,
+        through_revision: after.revision.0,
+        through_chain: after.chain.0,
+    }
+}
+
+async fn open_new(directory: PathBuf, path: PathBuf) -> io::Result<File> {
+    run_blocking(move || {
+        remove_left_behind(&directory)?;
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(MODE)
+            .open(path)
+    })
+    .await
+}
+
 /// Removes files that a crash left behind long ago.
 fn remove_left_behind(directory: &Path) -> io::Result<()> {
     let oldest = SystemTime::now() - LEFT_BEHIND;
@@ -403,6 +444,7 @@ fn remove_left_behind(directory: &Path) -> io::Result<()> {
         let name = entry.file_name();
         let name = name.to_string_lossy();
         let is_ours = name.starts_with(".audit-") && name.ends_with(".tmp");
+        // A younger one may be in use by an authority that shares the directory.
         if is_ours && entry.metadata()?.modified()? < oldest {
             fs::remove_file(entry.path())?;
         }

@@ -136,6 +136,8 @@ impl Credential {
         not_after: Option<SystemTime>,
     ) -> Arc<Self> {
         let ended = match before {
+            // A cancelled token cannot be revived. A credential whose time was over and that got a
+            // new end needs a fresh one.
             Some(before) if before.service == *service && !before.ended.is_cancelled() => {
                 before.ended.clone()
             }
@@ -159,6 +161,8 @@ impl CallerTable {
             let service = Arc::new(service(caller)?);
             if let Some(san) = caller.san() {
                 let old = before.and_then(|before| before.certified.get(&san));
+                // A certificate has an end of its own, and the connection that shows it ends then
+                // (`net/listen`).
                 let credential = Credential::renewed(old, &service, None);
                 table.certified.insert(san, credential);
             }
@@ -184,6 +188,8 @@ impl CallerTable {
     }
 
     pub(crate) fn by_certificate(&self, name: &San) -> Option<&Arc<Credential>> {
+        // A name in a verified certificate is no secret, so a look-up that takes less time for some
+        // tells nothing.
         self.certified.get(name)
     }
 
@@ -213,6 +219,7 @@ impl CallerTable {
 }
 
 fn end_unless_kept(old: &Credential, new: Option<&Arc<Credential>>) -> bool {
+    // The name is part of the comparison, because the audit trail tells callers apart by it.
     let is_kept = new.is_some_and(|new| new.service == old.service);
     if !is_kept {
         old.ended.cancel();

@@ -7,7 +7,7 @@ use futures::future::BoxFuture;
 use crate::{
     audit_export,
     client_info::places::Places,
-    config::{CallerConfig, Config, StoreConfig},
+    config::{CallerConfig, Config, ConfigError, StoreConfig},
     identity_providers::IdentityProviders,
     installation::issuer,
     keys::{MasterKeyIds, MasterKeys, read_master_keys},
@@ -30,32 +30,49 @@ const RENEW: Duration = DAY.saturating_mul(14);
 pub fn check(config: &Config) -> BoxFuture<'_, Result<Vec<String>, StartError>> {
     Box::pin(async move {
         config.check()?;
-        // A start reads each of these files. A wrong path would otherwise be found by the restart that needs it.
-        let master_keys = read_master_keys(&config.keys).await?;
-        Places::open_configured(&config.places)?;
-        Tls::open_grpc(&config.server)?;
-        Tls::open_http(&config.server)?;
-        check_files(&config.telemetry)?;
-        audit_export::check_files(&config.audit_exports)?;
-        IdentityProviders::open(&config.identity_providers)?;
+        let master_keys = read_files(config).await?;
 
-        let mut remarks = Vec::new();
-        if config.callers.is_empty() {
-            remarks.push(NO_CALLERS.to_owned());
-        }
+        let mut remarks = remarks_on_callers(&config.callers);
         remarks.extend(remark_on_master_keys(&master_keys));
         remarks.extend(remarks_on_bearers(&config.callers, SystemTime::now()));
-        match issuer::installed(&config.store).await {
-            Ok(Some(installed)) => issuer::compare(&config.tokens.issuer, &installed)?,
-            Ok(None) => {}
-            // A check may run where the database cannot be reached, such as in a pipeline. The operator is told what it
-            // left out.
-            Err(error) => remarks.push(format!("tokens.issuer was not compared: {error}")),
-        }
+        remarks.extend(compare_issuer(config).await?);
         remarks.extend(remarks_on_urls(&config.store));
         remarks.extend(examine_store(&config.store).await?);
         Ok(remarks)
     })
+}
+
+fn remarks_on_callers(callers: &[CallerConfig]) -> Vec<String> {
+    match callers {
+        [] => vec![NO_CALLERS.to_owned()],
+        _ => Vec::new(),
+    }
+}
+
+/// Reads the files that a start reads. A wrong path would otherwise be found by the restart that needs it.
+async fn read_files(config: &Config) -> Result<MasterKeys, StartError> {
+    let master_keys = read_master_keys(&config.keys).await?;
+    Places::open_configured(&config.places)?;
+    Tls::open_grpc(&config.server)?;
+    Tls::open_http(&config.server)?;
+    check_files(&config.telemetry)?;
+    audit_export::check_files(&config.audit_exports)?;
+    IdentityProviders::open(&config.identity_providers)?;
+    Ok(master_keys)
+}
+
+/// Compares the issuer with that of the installation. Returns a remark if that was not possible.
+async fn compare_issuer(config: &Config) -> Result<Option<String>, ConfigError> {
+    match issuer::installed(&config.store).await {
+        Ok(Some(installed)) => {
+            issuer::compare(&config.tokens.issuer, &installed)?;
+            Ok(None)
+        }
+        Ok(None) => Ok(None),
+        // A check may run where the database cannot be reached, such as in a pipeline. The operator is told what it
+        // left out.
+        Err(error) => Ok(Some(format!("tokens.issuer was not compared: {error}"))),
+    }
 }
 
 /// Describes the failures that an acknowledgement survives, by the settings of the PostgreSQL server.
@@ -89,23 +106,25 @@ fn remarks_on_bearers(callers: &[CallerConfig], now: SystemTime) -> Vec<String> 
                 continue;
             };
             let key = format!("callers[{index}].bearers[{number}].not_after");
-            match end.duration_since(now) {
-                Err(_) | Ok(Duration::ZERO) => {
-                    remarks.push(format!(
-                        "{key}: has passed. The bearer does not count: remove it"
-                    ));
-                }
-                Ok(left) if left < RENEW => {
-                    let days = left.as_secs() / DAY.as_secs();
-                    remarks.push(format!(
-                        "{key}: comes in {days} days. Put a new bearer beside it"
-                    ));
-                }
-                Ok(_) => {}
-            }
+            remarks.extend(remark_on_end(&key, end, now));
         }
     }
     remarks
+}
+
+fn remark_on_end(key: &str, end: SystemTime, now: SystemTime) -> Option<String> {
+    match end.duration_since(now) {
+        Err(_) | Ok(Duration::ZERO) => Some(format!(
+            "{key}: has passed. The bearer does not count: remove it"
+        )),
+        Ok(left) if left < RENEW => {
+            let days = left.as_secs() / DAY.as_secs();
+            Some(format!(
+                "{key}: comes in {days} days. Put a new bearer beside it"
+            ))
+        }
+        Ok(_) => None,
+    }
 }
 
 /// Remarks about connections to the database that leave this machine and do not verify its server.

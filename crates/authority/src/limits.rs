@@ -101,34 +101,37 @@ impl Limits {
     ) -> Result<Result<(), Exceeded>, StoreError> {
         // Before the look-up: it is the work from which this rate protects others. A call that is refused later has paid
         // for its look-up.
-        if users.len() > SMALL_SIGN_OUT_MAX {
-            let taken = self.named_users.take(tenant, users.len(), Instant::now());
-            if let Err(retry) = taken {
-                let limit = "tenant_named_users_per_minute";
-                return Ok(Err(self.refuse(limit, Some(retry))));
-            }
+        if let Err(exceeded) = self.take_named_users(tenant, users.len()) {
+            return Ok(Err(exceeded));
         }
-
         let unknown = self.unknown_users_of(tenant, users).await?;
         // Known users cost no new row, so the rate of unknown ones must not keep an administrator from signing them out.
         if unknown.is_empty() {
             return Ok(Ok(()));
         }
-        let taken = self
-            .unknown_users
-            .take(tenant, unknown.len(), Instant::now());
-        if let Err(retry) = taken {
-            let limit = "tenant_unknown_users_per_minute";
-            return Ok(Err(self.refuse(limit, Some(retry))));
+        if let Err(exceeded) = self.take_unknown_users(tenant, unknown.len()) {
+            return Ok(Err(exceeded));
         }
+        self.make_users(tenant, &unknown).await?;
+        Ok(Ok(()))
+    }
+
+    fn take_named_users(&self, tenant: &TenantId, users: usize) -> Result<(), Exceeded> {
+        if users <= SMALL_SIGN_OUT_MAX {
+            return Ok(());
+        }
+        let taken = self.named_users.take(tenant, users, Instant::now());
+        taken.map_err(|retry| self.refuse("tenant_named_users_per_minute", Some(retry)))
+    }
+
+    fn take_unknown_users(&self, tenant: &TenantId, users: usize) -> Result<(), Exceeded> {
+        let taken = self.unknown_users.take(tenant, users, Instant::now());
+        taken.map_err(|retry| self.refuse("tenant_unknown_users_per_minute", Some(retry)))?;
         // The unknown ones are not added: the count is old in any case, and the rate bounds the excess.
         if self.counts.of(tenant, &self.store).users >= self.config.tenant_users_max {
-            return Ok(Err(self.refuse("tenant_users_max", None)));
+            return Err(self.refuse("tenant_users_max", None));
         }
-        if unknown.len() > MADE_BEFORE_MIN {
-            self.make_users(tenant, &unknown).await?;
-        }
-        Ok(Ok(()))
+        Ok(())
     }
 
     async fn unknown_users_of(
@@ -155,7 +158,11 @@ impl Limits {
         self.store.users(tenant, users).await
     }
 
+    /// Makes the rows of unknown users, if they are many. A few are made with the entry itself.
     async fn make_users(&self, tenant: &TenantId, users: &[UserId]) -> Result<(), StoreError> {
+        if users.len() <= MADE_BEFORE_MIN {
+            return Ok(());
+        }
         for chunk in users.chunks(MADE_AT_ONCE) {
             // Acquired for each chunk, so that other callers get their turn between two of them.
             let _turn = self.bulk_turns.acquire(tenant.clone()).await;

@@ -92,6 +92,7 @@ impl RefusedSignIns {
             service: refused.service,
         };
         let is_known = state.kinds.contains_key(&kind);
+        // A user that is counted already keeps the name: only further users are merged.
         if !is_known && state.has_many_users(&kind.tenant_id) {
             kind.user_id = None;
         }
@@ -143,13 +144,7 @@ impl RefusedSignIns {
         for kind in quiet {
             state.remove(&kind);
         }
-        let unrecorded = std::mem::take(&mut state.unrecorded);
-        if unrecorded > 0 {
-            tracing::warn!(
-                unrecorded,
-                "refused sign-ins are not in the audit trail: too many users and tenants at once"
-            );
-        }
+        state.warn_of_unrecorded();
         due
     }
 
@@ -172,6 +167,8 @@ impl RefusedSignIns {
     pub(crate) fn put_back(&self, due: Vec<DueEvent>, now: Instant) {
         let mut state = self.lock();
         for DueEvent { kind, count, .. } in due {
+            // An erasure may have forgotten it meanwhile. The next step of the erasure does so
+            // again.
             if !state.kinds.contains_key(&kind) {
                 state.add(kind.clone(), now);
             }
@@ -193,6 +190,16 @@ impl State {
             .is_some_and(|kinds| *kinds >= TENANT_KINDS_MAX)
     }
 
+    fn warn_of_unrecorded(&mut self) {
+        let unrecorded = std::mem::take(&mut self.unrecorded);
+        if unrecorded > 0 {
+            tracing::warn!(
+                unrecorded,
+                "refused sign-ins are not in the audit trail: too many users and tenants at once"
+            );
+        }
+    }
+
     fn add(&mut self, kind: Kind, now: Instant) {
         if kind.user_id.is_some() {
             *self.of_tenants.entry(kind.tenant_id.clone()).or_default() += 1;
@@ -207,6 +214,7 @@ impl State {
 
     fn remove(&mut self, kind: &Kind) {
         self.kinds.remove(kind);
+        // Only kinds with a user count against the tenant's bound, as in `add`.
         if kind.user_id.is_none() {
             return;
         }
@@ -220,16 +228,6 @@ impl State {
 }
 
 fn due_event(kind: Kind, count: u64, ip: &str) -> DueEvent {
-    let mut details = Details::new();
-    details.insert("reason".into(), kind.reason.into());
-    details.insert("count".into(), count.to_string());
-    if !kind.rule.is_empty() {
-        details.insert("rule".into(), kind.rule.into());
-    }
-    // The address of one user would mislead in an event of several.
-    if !ip.is_empty() && kind.user_id.is_some() {
-        details.insert("ip".into(), ip.into());
-    }
     let target = match &kind.user_id {
         Some(user) => user.to_string(),
         None => kind.tenant_id.to_string(),
@@ -243,9 +241,23 @@ fn due_event(kind: Kind, count: u64, ip: &str) -> DueEvent {
         target,
         user_id: kind.user_id.clone(),
         actor: Actor::service(&kind.service),
-        details,
+        details: details(&kind, count, ip),
     };
     DueEvent { event, kind, count }
+}
+
+fn details(kind: &Kind, count: u64, ip: &str) -> Details {
+    let mut details = Details::new();
+    details.insert("reason".into(), kind.reason.into());
+    details.insert("count".into(), count.to_string());
+    if !kind.rule.is_empty() {
+        details.insert("rule".into(), kind.rule.into());
+    }
+    // The address of one user would mislead in an event of several.
+    if !ip.is_empty() && kind.user_id.is_some() {
+        details.insert("ip".into(), ip.into());
+    }
+    details
 }
 
 #[cfg(test)]

@@ -540,6 +540,8 @@ fn start_watch(
     shutdown: &Shutdown,
 ) -> (WatchHost, Arc<Peers>) {
     let validators = Arc::new(Validators::new(Arc::clone(instruments)));
+    // Another one at each start: the row of the process before stays, so that receipts do not
+    // forget its gates.
     let authority: [u8; 16] = random();
     // The row of this authority for the others.
     let sharing = Sharing::new(

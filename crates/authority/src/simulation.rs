@@ -74,6 +74,7 @@ impl SimulatedAuthority {
         let readiness = Arc::clone(tasks.readiness());
         tasks.spawn("feed", async move {
             let (feed, config) = following;
+            // Never cancelled: the parts end with the runtime of the caller.
             let stop = CancellationToken::new();
             feed.follow(&config, batches, &readiness, &stop).await;
         });

@@ -41,6 +41,7 @@ pub(crate) struct RestoreOptions {
 pub(crate) async fn back_up(options: BackupOptions) -> Result<()> {
     let config = options.source.read()?;
     let directory = data_directory(&config)?;
+    // The store is not opened: opening migrates, and takes the lock that a running authority holds.
     let copied = sqlite::back_up(directory, &options.file).await?;
     println!(
         "{}: {} bytes, up to revision {}",
@@ -67,6 +68,7 @@ pub(crate) async fn restore(options: RestoreOptions) -> Result<()> {
     if let Some(kept) = kept {
         println!("the database before is in {}", kept.display());
     }
+    // Opening migrates the database, so this version can restore the backup of an older one.
     let store = open_store(&config.store).await?;
     // Gates have seen revisions that the backup lacks. By the new history they know that this one does not continue
     // it.

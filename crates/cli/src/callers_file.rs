@@ -44,6 +44,8 @@ impl CallersFile {
         loop {
             self.wait(&mut looks, &mut hangup).await;
             let source = Arc::clone(&self.source);
+            // On a thread for blocking work: the wait for a signal and the watchdog share this
+            // task, and a slow disk must not hold them up.
             replace(callers, spawn_blocking(move || source.read()).await);
         }
     }
@@ -56,6 +58,7 @@ impl CallersFile {
                 asked = hangup.recv() => asked.is_some(),
             };
             let source = Arc::clone(&self.source);
+            // The reader panicked, or the runtime ends. The next look decides.
             let Ok(now) = spawn_blocking(move || source.digest()).await else {
                 continue;
             };
@@ -63,6 +66,8 @@ impl CallersFile {
             let is_settled = now == self.seen;
             self.seen = now;
             if is_asked || (is_settled && now != self.read) {
+                // Remembered before the file is judged: a file that cannot be used is logged once,
+                // not every second.
                 self.read = now;
                 return;
             }
@@ -73,6 +78,8 @@ impl CallersFile {
 /// Replaces the callers by those of a configuration. One that cannot be used changes nothing.
 fn replace(callers: &Callers, read: Result<Result<Config, ConfigError>, JoinError>) {
     let replaced = match read {
+        // Only the callers are taken. The parts that read the other settings read them once, and
+        // half of a file in force would be worse than a restart.
         Ok(read) => read.and_then(|config| callers.replace(&config.callers)),
         Err(error) => {
             callers.record_unusable();
@@ -87,6 +94,8 @@ fn replace(callers: &Callers, read: Result<Result<Config, ConfigError>, JoinErro
             "the callers are those of the configuration file; other settings need a restart"
         ),
         Err(error) => {
+            // Nothing else changes: an empty table would lock everybody out, among them whoever
+            // mends the file.
             callers.record_unusable();
             tracing::error!(%error, "the configuration file cannot be used; the callers before still count");
         }

@@ -46,6 +46,8 @@ impl Source {
     pub(crate) fn digest(&self) -> [u8; 32] {
         match std::fs::read(&self.config) {
             Ok(text) => sha256(&text),
+            // A file that is gone has a digest too, so both its loss and its return are seen as
+            // changes.
             Err(error) => sha256(error.to_string().as_bytes()),
         }
     }
@@ -54,6 +56,7 @@ impl Source {
     pub(crate) fn read(&self) -> Result<Config, ConfigError> {
         let mut layers =
             Layers::of_file(&self.config, ENVIRONMENT)?.with_list(ENVIRONMENT, "callers");
+        // Flags come last, because the last layer wins and a flag is typed for this one start.
         if let Some(address) = self.grpc_listen {
             layers = layers.with_flag("server.grpc_listen", address);
         }

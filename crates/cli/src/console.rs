@@ -32,6 +32,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     let signal = listen_for_signals()?;
     let console = Console::start(&config).await?;
     tracing::info!(pages = %console.address(), "listening");
+    // Only now: a unit that is ordered after this one may call at once.
     service_manager::tell_ready();
 
     signal.await;

@@ -87,6 +87,8 @@ fn caller(name: &str, bearer: &str, roles: &[Role]) -> CallerConfig {
         bearer_sha256: Some(digest(bearer)),
         san: None,
         roles: roles.to_vec(),
+        // Over all tenants: the demonstration's people are of two, and gates are admitted for all
+        // tenants only.
         tenant: None,
         bearers: Vec::new(),
     }
@@ -139,6 +141,8 @@ fn keep_rights(replaced: &Path, new: &Path, mode: u32) -> io::Result<()> {
         }
         Err(error) => return Err(error),
     };
+    // The owner first. With the wider rights first, the group of the wrong owner could read the
+    // file for a moment.
     chown(new, Some(before.uid()), Some(before.gid()))?;
     fs::set_permissions(new, before.permissions())
 }
@@ -149,6 +153,8 @@ fn write_synced(file: &Path, text: &str) -> io::Result<()> {
         .create(true)
         // A part that a crash has left behind is written anew.
         .truncate(true)
+        // From its first byte: with the rights of the umask others could open the file before a
+        // chmod.
         .mode(0o600)
         .open(file)?;
     opened.write_all(text.as_bytes())?;

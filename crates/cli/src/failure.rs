@@ -105,6 +105,8 @@ fn causes(error: &dyn Error) -> String {
 impl From<Status> for Failure {
     fn from(status: Status) -> Self {
         let info = status.get_details_error_info();
+        // The authority puts an `ErrorInfo` into every error of its own. A status without one was
+        // made by the client library, or by something between the two.
         let reason = info
             .as_ref()
             .map(|info| info.reason.clone())
@@ -134,6 +136,8 @@ fn exit_of(code: Code, reason: &str) -> Exit {
     match reason {
         // The authority is there; the same question would be too slow again.
         "SEARCH_TOO_SLOW" => return Exit::Failed,
+        // Its code is that of a failed precondition. What fails is the credential: the person's
+        // sign-in is too old.
         "REAUTHENTICATION_REQUIRED" => return Exit::Denied,
         // Waiting does not help.
         "QUOTA_EXCEEDED" => return Exit::Conflict,
@@ -142,6 +146,8 @@ fn exit_of(code: Code, reason: &str) -> Exit {
     match code {
         Code::InvalidArgument | Code::OutOfRange => Exit::Usage,
         Code::NotFound => Exit::NotFound,
+        // The two are one for a script: another credential is needed, and a repetition is of no
+        // use.
         Code::PermissionDenied | Code::Unauthenticated => Exit::Denied,
         Code::AlreadyExists | Code::FailedPrecondition | Code::Aborted => Exit::Conflict,
         // The client library reports its own timeout as cancelled.
@@ -154,6 +160,7 @@ fn exit_of(code: Code, reason: &str) -> Exit {
 
 fn hint_for(reason: &str) -> Option<&'static str> {
     match reason {
+        // Without a reason no authority has answered.
         "" => Some(
             "is the authority running at the address of this context? `portcullis context show`",
         ),

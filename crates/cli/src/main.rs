@@ -83,6 +83,7 @@ fn main() -> ExitCode {
             }
             // The alternate form prints all causes: the last one often has the detail to act on.
             eprintln!("portcullis: {error:#}");
+            // These commands fail with the errors of their libraries, which know no exit status.
             if configuration::is_usage(&error) || console::is_usage(&error) {
                 ExitCode::from(USAGE)
             } else {
@@ -131,6 +132,8 @@ async fn run(command: Command) -> anyhow::Result<()> {
         Command::Administration(command) => {
             // People read what these commands print. A warning of a library is still worth a line.
             telemetry::start_log(telemetry::Format::Text, "warn");
+            // The failure travels inside of the error, and `main` takes it out again for its exit
+            // status.
             Ok(commands::run(command).await?)
         }
     }

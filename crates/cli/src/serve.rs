@@ -10,7 +10,7 @@ use portcullis_authority::{
 };
 
 use portcullis_contract::delta::LOG_VERSION;
-use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::{Signal, SignalKind};
 
 use crate::{
     callers_file::CallersFile,
@@ -96,17 +96,15 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     disable_huge_pages();
     // Before the start, so that a signal that arrives during it is kept. The authority then drains as soon as it is up.
     let signal = listen_for_signals()?;
+    // Registered before the start as well: an unregistered SIGHUP ends the process.
     let hangup = tokio::signal::unix::signal(SignalKind::hangup())?;
     let authority = Authority::start(config).await?;
     tracing::info!(grpc = %authority.grpc_address, http = %authority.http_address, "listening");
     service_manager::tell_ready();
 
-    let callers = authority.callers();
-    let outcome = tokio::select! {
-        outcome = wait_for_shutdown(&authority, signal) => outcome,
-        never = CallersFile::new(source, digest).follow(&callers, hangup) => match never {},
-        never = service_manager::feed_watchdog(&authority) => match never {},
-    };
+    let callers_file = CallersFile::new(source, digest);
+    let outcome = run_until_ended(&authority, callers_file, signal, hangup).await;
+    // Told before the drain, which lasts as long as the calls that are under way.
     service_manager::tell_stopping();
     authority.shut_down().await;
     // Last, so that the spans of the drained calls are exported too.
@@ -114,6 +112,22 @@ pub(crate) async fn run(options: Options) -> Result<()> {
         traces.shut_down().await;
     }
     outcome
+}
+
+/// Follows the file of callers and keeps the watchdog quiet, until a signal or a failure.
+async fn run_until_ended(
+    authority: &Authority,
+    callers_file: CallersFile,
+    signal: impl Future<Output = ()>,
+    hangup: Signal,
+) -> Result<()> {
+    let callers = authority.callers();
+    // The three share this task, and only the first one can end it. None of them may block.
+    tokio::select! {
+        outcome = wait_for_shutdown(authority, signal) => outcome,
+        never = callers_file.follow(&callers, hangup) => match never {},
+        never = service_manager::feed_watchdog(authority) => match never {},
+    }
 }
 
 async fn print_check(config: &Config) -> Result<()> {
@@ -129,6 +143,8 @@ pub(crate) async fn migrate(options: MigrateOptions) -> Result<()> {
     let config = options.source.read()?;
     let store = open_store(&config.store).await?;
     if options.change_issuer {
+        // `serve` refuses another issuer instead: a typing mistake in a file must not make every
+        // token invalid.
         store.change_issuer(&config.tokens.issuer).await?;
         println!("the issuer is {}", config.tokens.issuer);
     }
@@ -143,6 +159,7 @@ pub(crate) async fn log_version(options: LogVersionOptions) -> Result<()> {
     if let Some(LogVersionChange::Raise { to }) = options.change {
         store.raise_log_version(to).await?;
     }
+    // Read after the change, so that what is printed is in force.
     let versions = store.log_versions().await?;
     println!(
         "the log has version {}, and this build understands {LOG_VERSION}",
@@ -163,6 +180,8 @@ pub(crate) async fn recover(options: RecoverOptions) -> Result<()> {
     // Before the store is opened, which migrates it. A wrong key file must change nothing.
     let master = read_master_keys(&config.keys).await?;
     let store = open_store(&config.store).await?;
+    // Sessions end unless the operator says otherwise: nobody knows which sign-outs were lost, and
+    // to sign in again is the smaller harm (I1, I4).
     let recovered = begin_history(&*store, &master, !options.keep_sessions).await?;
     println!(
         "a new history begins at revision {}",

@@ -20,6 +20,8 @@ pub(crate) fn tell_stopping() {
 /// Keeps the watchdog quiet for as long as the authority beats, or tries to: a store that is away is no reason to
 /// restart, a process that hangs is.
 pub(crate) async fn feed_watchdog(authority: &Authority) -> Infallible {
+    // Without a watchdog the future waits for ever: it is an arm of a `select`, and an end would
+    // end the service.
     let Some(limit) = sd_notify::watchdog_enabled() else {
         return pending().await;
     };
@@ -36,6 +38,8 @@ pub(crate) async fn feed_watchdog(authority: &Authority) -> Infallible {
 
 fn tell(state: &NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(std::slice::from_ref(state)) {
+        // Only a warning: the service works, and a manager that hears nothing acts by its own
+        // deadlines.
         tracing::warn!(%error, "the service manager was not told");
     }
 }

@@ -26,8 +26,8 @@ mod bytes {
 
     /// Write-ahead log of a sign-in, with its event of the trail.
     pub(super) const WAL_SIGN_IN: u64 = 6_200;
-    /// Write-ahead log of a refresh.
-    pub(super) const WAL_REFRESH: u64 = 1_400;
+    /// Write-ahead log of a refresh, with its event of the trail.
+    pub(super) const WAL_REFRESH: u64 = 1_800;
     /// Write-ahead log of a sign-out, with its event of the trail.
     pub(super) const WAL_SIGN_OUT: u64 = 2_200;
 
@@ -112,10 +112,12 @@ fn sizes(options: &Options) -> Option<Vec<Size>> {
     let sign_outs = options.sign_outs.unwrap_or(sign_ins);
 
     let sessions = sign_ins.checked_mul(options.keep_sessions)?;
+    // A batch stays for as long as the events in it, because the chain of the trail runs over both.
     let batches = sign_outs.checked_mul(options.keep_audit)?;
-    let events = sign_ins.checked_add(sign_outs)?;
+    let events = sign_ins.checked_add(refreshes)?.checked_add(sign_outs)?;
     let events = events.checked_mul(options.keep_audit)?;
 
+    // The rows of a place stand together: `with_sums` ends a sum where the place changes.
     let rows = [
         (Place::Database, "users", users, bytes::USER),
         (Place::Database, "sessions", sessions, bytes::SESSION),
@@ -233,6 +235,7 @@ fn number(number: Option<u64>) -> String {
 /// Bytes in their largest unit, with one digit behind the point.
 fn readable(bytes: u64) -> String {
     const UNITS: [&str; 6] = ["B", "kB", "MB", "GB", "TB", "PB"];
+    // Ten times the largest number of bytes does not fit into 64 bits.
     let mut tenths = u128::from(bytes) * 10;
     let mut unit = 0;
     while tenths >= 10_000 && unit < UNITS.len() - 1 {

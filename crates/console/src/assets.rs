@@ -28,6 +28,7 @@ const HASH_DIGITS: usize = 16;
 const COMPONENT: &str = "portcullis-sessions.js";
 /// The operator's style sheet, in its address.
 const THEME: &str = "theme.css";
+// The hash in the address changes with the bytes, so a kept file is never an old version.
 const FOR_GOOD: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
 /// Which sites may have a file in their pages.
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
@@ -64,6 +65,7 @@ fn read() -> HashMap<String, Asset> {
 }
 
 fn digits(hash: [u8; 32]) -> String {
+    // 64 bits tell versions apart. Nothing is trusted because of them.
     let mut digits: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
     digits.truncate(HASH_DIGITS);
     digits
@@ -116,6 +118,7 @@ async fn show(
     Path((hash, name)): Path<(String, String)>,
 ) -> Result<Response, Problem> {
     let asset = match &theme {
+        // Under its own name only, so the operator's file cannot take the place of one of ours.
         Some(theme) if name == THEME => Some(&*theme.0),
         _ => ASSETS.get(&name),
     };
@@ -131,11 +134,14 @@ async fn show_component(headers: HeaderMap) -> Result<Response, Problem> {
     let tag = tag.map_err(|_| Problem::internal())?;
     let mut response = match headers.get(IF_NONE_MATCH) == Some(&tag) {
         true => StatusCode::NOT_MODIFIED.into_response(),
+        // `no-cache` keeps the file and asks each time. Applications name this address for good,
+        // and a mended defect must reach their next page.
         false => asset.answer(HeaderValue::from_static("public, no-cache")),
     };
     let headers = response.headers_mut();
     headers.insert(ETAG, tag);
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    // `secure` would forbid other origins the file. It leaves a header alone that is there already.
     headers.insert(RESOURCE_POLICY, HeaderValue::from_static("cross-origin"));
     Ok(response)
 }

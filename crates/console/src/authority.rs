@@ -12,8 +12,9 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures::future::BoxFuture;
-use http::{HeaderValue, Request, Response, header::AUTHORIZATION};
+use http::{HeaderValue, Request, Response, header::AUTHORIZATION, request};
 use http_body_util::{BodyExt, Full};
 use portcullis_contract::v1::{
     api_key_service_client::ApiKeyServiceClient, audit_service_client::AuditServiceClient,
@@ -75,6 +76,8 @@ impl Authorities {
 
     /// The authority, as the holder of a token calls it. None: the token cannot be sent.
     pub(crate) fn called_with(&self, token: &str) -> Option<Authority> {
+        // A token that was admitted, or whose session has ended, is a signed JWT. Its characters
+        // may stand in every header, so a failure here would be a defect.
         let mut header: HeaderValue = format!("Bearer {token}").parse().ok()?;
         // Keeps it out of debug output.
         header.set_sensitive(true);
@@ -85,22 +88,34 @@ impl Authorities {
             },
         })
     }
+
+    /// Begins the next call at this authority, or at the first one after the last.
+    fn prefer(&self, index: usize) {
+        // Relaxed is enough: the index is a hint, and a wrong one costs one attempt.
+        self.current.store(index % self.channels.len(), Relaxed);
+    }
 }
 
 fn channel(address: &str, tls: &ClientTlsConfig) -> Result<Channel, ConfigError> {
     let endpoint = Endpoint::from_shared(address.to_owned())
         .map_err(|error| invalid(&error))?
         .connect_timeout(CONNECT_TIMEOUT)
+        // A host that vanishes sends no reset. Without pings every call over its connection would
+        // wait for the whole timeout, until the system gives the connection up.
         .http2_keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)
+        // Otherwise the first call after a quiet time finds the dead connection, and waits for it.
         .keep_alive_while_idle(true)
         .tcp_nodelay(true);
+    // The settings of the validator have judged plain `http://` already: beyond this machine it has
+    // to be asked for by `authority.insecure`.
     if endpoint.uri().scheme_str() != Some("https") {
         return Ok(endpoint.connect_lazy());
     }
     let endpoint = endpoint
         .tls_config(tls.clone())
         .map_err(|error| invalid(&error))?;
+    // Lazily, so that a console starts while the authority is away. Its pages say so until then.
     Ok(endpoint.connect_lazy())
 }
 
@@ -158,6 +173,8 @@ impl Service<Request<Body>> for Transport {
     type Error = BoxError;
     type Future = BoxFuture<'static, Result<Response<Body>, BoxError>>;
 
+    // Which connection is used is not known before the call. `send` waits for the one that it
+    // chooses.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
         Poll::Ready(Ok(()))
     }
@@ -167,49 +184,72 @@ impl Service<Request<Body>> for Transport {
         request.headers_mut().insert(AUTHORIZATION, authorization);
         let authorities = self.authorities.clone();
         Box::pin(async move {
-            let sending = timeout(authorities.call_timeout, send(&authorities, request));
+            // The one that answered last: otherwise every call would wait for an authority that is away.
+            let first = authorities.current.load(Relaxed);
+            // One bound for the search through all authorities: a page must not wait longer because
+            // there are more of them. It ends with the head of the answer, so a stream may take
+            // longer.
+            let sending = timeout(authorities.call_timeout, send(&authorities, first, request));
             match sending.await {
                 Ok(answer) => answer,
-                Err(_) => Err(Status::unavailable("the authority does not answer").into()),
+                Err(_) => {
+                    // A process that is stopped keeps its connections. Every page would wait for it again.
+                    authorities.prefer(first + 1);
+                    Err(Status::unavailable("the authority does not answer").into())
+                }
             }
         })
     }
 }
 
-/// Sends a call to the current authority. One to which no connection can be opened has not seen the call, so the next one
+/// Sends a call to the authority `first`. One to which no connection can be opened has not seen the call, so the next one
 /// is tried.
 async fn send(
     authorities: &Authorities,
+    first: usize,
     request: Request<Body>,
 ) -> Result<Response<Body>, BoxError> {
     let (head, body) = request.into_parts();
     // Kept whole, because a call that reached no authority is sent again to the next one.
     let body = body.collect().await?.to_bytes();
-    // The one that answered last: otherwise every call would wait for an authority that is away.
-    let first = authorities.current.load(Relaxed);
     let count = authorities.channels.len();
-    let mut failed = None;
+    let mut failure = Status::unavailable("no authority is configured").into();
     for step in 0..count {
         let index = (first + step) % count;
-        let body = Body::new(Full::new(body.clone()));
-        let request = Request::from_parts(head.clone(), body);
-        match authorities.channels[index].clone().oneshot(request).await {
-            Ok(answer) => {
-                authorities.current.store(index, Relaxed);
+        match attempt(&authorities.channels[index], &head, &body).await {
+            Attempt::Answered(answer) => {
+                authorities.prefer(index);
                 return Ok(answer);
             }
-            Err(error) if is_unconnected(&error) => failed = Some(error),
-            Err(error) => {
+            Attempt::Failed(error) => {
                 // It may have taken the call, which is not repeated here. The next call goes elsewhere.
-                authorities.current.store((index + 1) % count, Relaxed);
-                return Err(unavailable(&error));
+                authorities.prefer(index + 1);
+                return Err(error);
             }
+            // The call was not sent, so repeating it elsewhere cannot do anything twice.
+            Attempt::Unconnected(error) => failure = error,
         }
     }
-    Err(match failed {
-        Some(error) => unavailable(&error),
-        None => Status::unavailable("no authority is configured").into(),
-    })
+    Err(failure)
+}
+
+/// The end of a call at one authority.
+enum Attempt {
+    Answered(Response<Body>),
+    /// No connection opened.
+    Unconnected(BoxError),
+    /// The authority may have taken the call.
+    Failed(BoxError),
+}
+
+async fn attempt(channel: &Channel, head: &request::Parts, body: &Bytes) -> Attempt {
+    let body = Body::new(Full::new(body.clone()));
+    let request = Request::from_parts(head.clone(), body);
+    match channel.clone().oneshot(request).await {
+        Ok(answer) => Attempt::Answered(answer),
+        Err(error) if is_unconnected(&error) => Attempt::Unconnected(unavailable(&error)),
+        Err(error) => Attempt::Failed(unavailable(&error)),
+    }
 }
 
 /// The connection failed, whatever the transport calls it. The page says that the authority is away.
@@ -221,6 +261,8 @@ fn unavailable(error: &tonic::transport::Error) -> BoxError {
 fn is_unconnected(error: &(dyn Error + 'static)) -> bool {
     let mut cause = Some(error);
     while let Some(error) = cause {
+        // tonic and tower wrap the error of a connection in errors of their own, so the whole chain
+        // of causes is searched.
         if error.is::<ConnectError>() {
             return true;
         }

@@ -2,7 +2,10 @@
 
 use std::{io, net::SocketAddr};
 
-use axum::{Extension, Router, middleware, response::IntoResponse};
+use axum::{
+    Extension, Router, middleware,
+    response::{IntoResponse, Response},
+};
 use hyper_util::service::TowerToHyperService;
 use portcullis_serving::{
     config::ConfigError,
@@ -79,6 +82,7 @@ impl Console {
         listener: TcpListener,
         arrange: impl FnOnce(Router) -> Router,
     ) -> Result<Self, StartError> {
+        // Again, because an application may call this function without `start`.
         config.check()?;
         let listen = config.server.listen;
         let address = listener.local_addr();
@@ -86,16 +90,11 @@ impl Console {
 
         let validator = config.validator()?.start()?;
         let close = CancellationToken::new();
-        let tls = config.server.read_tls()?;
-        let port = Port {
-            name: "pages",
-            protocol: Protocol::Either,
-            tls: tls.map(|tls| acceptor(tls, Protocol::Either)),
-            bounds: config.limits.bounds(),
-            close: close.clone(),
-        };
+        let port = port(config, close.clone())?;
         let state = State::new(config, validator.clone(), close.clone())?;
         let pages = arrange(router(config, state)?);
+        // Each connection has a copy of the router that knows the peer, since the admission needs
+        // its address.
         let service =
             move |peer| TowerToHyperService::new(pages.clone().layer(Extension(Peer(peer))));
         Ok(Self {
@@ -129,36 +128,61 @@ impl Console {
     }
 }
 
+fn port(config: &Config, close: CancellationToken) -> Result<Port, ConfigError> {
+    // Browsers speak HTTP/2 over TLS only. Without TLS, and behind many proxies, it is HTTP/1.1.
+    let protocol = Protocol::Either;
+    let tls = config.server.read_tls()?;
+    Ok(Port {
+        name: "pages",
+        protocol,
+        tls: tls.map(|tls| acceptor(tls, protocol)),
+        bounds: config.limits.bounds(),
+        close,
+    })
+}
+
 /// All pages, with the layers of every answer. A layer is outside of those above it.
 fn router(config: &Config, state: State) -> Result<Router, ConfigError> {
     let security = SecurityHeaders::new(&config.server)?;
-    let pages = Router::new()
-        .merge(pages::routes())
-        .merge(live_receipts::routes())
-        .layer(middleware::from_fn_with_state(
-            state.clone(),
-            admission::admit,
-        ))
-        // Outside of the admission: they work for everybody, also while the authority is away.
-        .merge(preferences::routes())
-        .merge(assets::routes(state.theme.clone()))
-        .fallback(|| async { Problem::not_found() });
-    let timeout = TimeoutLayer::with_status_code(
-        http::StatusCode::SERVICE_UNAVAILABLE,
-        2 * config.limits.request_timeout,
-    );
-    Ok(pages
+    let router = all_pages(&state)
         // Timeouts and panics become problems here, and `show_problems` outside of them writes their page.
-        .layer(timeout)
-        .layer(CatchPanicLayer::custom(
-            |_: Box<dyn std::any::Any + Send>| Problem::internal().into_response(),
-        ))
+        .layer(timeout(config))
+        .layer(CatchPanicLayer::custom(answer_panic))
         .layer(middleware::from_fn_with_state(
             state.clone(),
             problem_page::show_problems,
         ))
+        // Outside of `show_problems`, which writes its page for the reader that this layer finds.
         .layer(middleware::from_fn(reader::find_reader))
+        // The length of a compressed page tells something about its content. Form tokens and nonces
+        // are other ones in each answer, so repeated requests do not reveal them.
         .layer(CompressionLayer::new())
-        .layer(middleware::from_fn_with_state(security, security::secure))
-        .with_state(state))
+        // Outermost, so that every answer has the headers, whichever layer made it.
+        .layer(middleware::from_fn_with_state(security, security::secure));
+    Ok(router.with_state(state))
+}
+
+fn timeout(config: &Config) -> TimeoutLayer {
+    // Longer than one call may take: a page makes some calls one after another, and one that times
+    // out still has time to become the page that says so.
+    let longest = 2 * config.limits.request_timeout;
+    TimeoutLayer::with_status_code(http::StatusCode::SERVICE_UNAVAILABLE, longest)
+}
+
+/// The answer of a handler that panicked.
+fn answer_panic(_: Box<dyn std::any::Any + Send>) -> Response {
+    Problem::internal().into_response()
+}
+
+/// All pages and files. Those that need a person are behind the admission.
+fn all_pages(state: &State) -> Router<State> {
+    let admit = middleware::from_fn_with_state(state.clone(), admission::admit);
+    Router::new()
+        .merge(pages::routes())
+        .merge(live_receipts::routes())
+        .layer(admit)
+        // Outside of the admission: they work for everybody, also while the authority is away.
+        .merge(preferences::routes())
+        .merge(assets::routes(state.theme.clone()))
+        .fallback(|| async { Problem::not_found() })
 }

@@ -2,6 +2,8 @@
 
 use http::{HeaderMap, HeaderValue, header::COOKIE};
 
+// Browsers take a name with `__Host-` only from this very host, with `Secure` and for all paths. So
+// no other host of the domain can set or replace one of these.
 /// The reader's language.
 pub(crate) const LANGUAGE: &str = "__Host-portcullis-language";
 /// The reader's theme.
@@ -16,6 +18,8 @@ const KEPT_SECONDS: u32 = 365 * 24 * 60 * 60;
 pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let mut found = None;
     for header in headers.get_all(COOKIE) {
+        // A header with other bytes makes the request one without a cookie. A guess could find
+        // another value than the application does.
         for pair in header.to_str().ok()?.split(';') {
             let Some((key, value)) = pair.trim().split_once('=') else {
                 continue;
@@ -36,6 +40,8 @@ pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> 
 /// A header that keeps a choice. `value` is a word of a fixed list.
 pub(crate) fn keep(name: &str, value: &'static str) -> Option<HeaderValue> {
     let cookie =
+        // No script reads the two choices, so no script gets them. The time zone has a cookie
+        // without `HttpOnly`, because a script sets it and compares it.
         format!("{name}={value}; Path=/; Max-Age={KEPT_SECONDS}; Secure; HttpOnly; SameSite=Lax");
     cookie.parse().ok()
 }

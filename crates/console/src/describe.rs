@@ -103,6 +103,7 @@ pub(crate) fn network_operator(session: &Session) -> Option<String> {
 /// The address of the last use. None: unknown.
 pub(crate) fn address(session: &Session) -> Option<String> {
     let at_sign_in = session.client.as_ref().map(|client| client.ip.as_str());
+    // The contract leaves `last_ip` empty for as long as it is the address of the sign-in.
     let last = Some(session.last_ip.as_str()).filter(|ip| !ip.is_empty());
     last.or(at_sign_in)
         .filter(|ip| !ip.is_empty())
@@ -178,6 +179,7 @@ pub(crate) struct FindingText {
 /// The findings of a session, gravest first.
 pub(crate) fn findings(words: Words, session: &Session) -> Vec<FindingText> {
     let mut findings: Vec<_> = session.findings.iter().collect();
+    // Stable, so findings of one level stay in the authority's order.
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
     findings
         .into_iter()
@@ -207,49 +209,74 @@ pub(crate) fn is_suspicious(session: &Session) -> bool {
 }
 
 fn finding_sentence(words: Words, finding: &Finding) -> String {
-    let fact = |name: &str| finding.facts.get(name).cloned().unwrap_or_default();
-    let known = |name: &str| {
-        let text = fact(name);
-        if text.is_empty() {
-            words.text("mine-finding-unknown")
-        } else {
-            text
-        }
-    };
     match finding.code() {
         FindingCode::NewDevice => words.text("mine-finding-new-device"),
-        FindingCode::NewCountry => {
-            let name = fact("country_name");
-            let country = if name.is_empty() {
-                known("country")
-            } else {
-                name
-            };
-            words.with("mine-finding-new-country", [("country", country)])
-        }
-        FindingCode::NewCity => words.with("mine-finding-new-city", [("city", known("city"))]),
+        FindingCode::NewCountry => new_country_sentence(words, finding),
+        FindingCode::NewCity => new_city_sentence(words, finding),
         FindingCode::NewNetwork => words.text("mine-finding-new-network"),
-        FindingCode::ImpossibleTravel => {
-            let distance: i64 = fact("distance_km").parse().unwrap_or_default();
-            let facts = [
-                ("from", Value::from(known("from"))),
-                ("to", Value::from(known("to"))),
-                ("distance", Value::from(distance)),
-            ];
-            words.with("mine-finding-impossible-travel", facts)
-        }
-        FindingCode::OldSession => {
-            let days: i64 = fact("age_days").parse().unwrap_or_default();
-            words.with("mine-finding-old-session", [("days", days)])
-        }
-        FindingCode::CountryChanged => {
-            let facts = [("from", known("from")), ("to", known("to"))];
-            words.with("mine-finding-country-changed", facts)
-        }
+        FindingCode::ImpossibleTravel => travel_sentence(words, finding),
+        FindingCode::OldSession => old_session_sentence(words, finding),
+        FindingCode::CountryChanged => country_change_sentence(words, finding),
         FindingCode::RefreshTokenReused => words.text("mine-finding-refresh-token-reused"),
         FindingCode::RefreshTokenShared => words.text("mine-finding-refresh-token-shared"),
         FindingCode::Unspecified => words.text("mine-finding-other"),
     }
+}
+
+fn new_country_sentence(words: Words, finding: &Finding) -> String {
+    // The operator's database of places may have the code of a country and no name.
+    let country = match known_fact(finding, "country_name") {
+        Some(name) => name.to_owned(),
+        None => fact_text(words, finding, "country"),
+    };
+    words.with("mine-finding-new-country", [("country", country)])
+}
+
+fn new_city_sentence(words: Words, finding: &Finding) -> String {
+    let city = fact_text(words, finding, "city");
+    words.with("mine-finding-new-city", [("city", city)])
+}
+
+fn old_session_sentence(words: Words, finding: &Finding) -> String {
+    let days = fact_number(finding, "age_days");
+    words.with("mine-finding-old-session", [("days", days)])
+}
+
+fn country_change_sentence(words: Words, finding: &Finding) -> String {
+    let from = fact_text(words, finding, "from");
+    let to = fact_text(words, finding, "to");
+    words.with("mine-finding-country-changed", [("from", from), ("to", to)])
+}
+
+fn travel_sentence(words: Words, finding: &Finding) -> String {
+    let facts = [
+        ("from", Value::from(fact_text(words, finding, "from"))),
+        ("to", Value::from(fact_text(words, finding, "to"))),
+        ("distance", Value::from(fact_number(finding, "distance_km"))),
+    ];
+    words.with("mine-finding-impossible-travel", facts)
+}
+
+/// A fact of a finding, for people.
+fn fact_text(words: Words, finding: &Finding, name: &str) -> String {
+    // Facts travel by name, so an authority of another version may lack one, and a place may have
+    // no city. The sentence says so instead of having a gap.
+    match known_fact(finding, name) {
+        Some(text) => text.to_owned(),
+        None => words.text("mine-finding-unknown"),
+    }
+}
+
+/// A fact as a number and not as a text, because the words choose a plural form by it.
+fn fact_number(finding: &Finding, name: &str) -> i64 {
+    let number = known_fact(finding, name).and_then(|text| text.parse().ok());
+    number.unwrap_or_default()
+}
+
+/// A fact of a finding. None: it is not known.
+fn known_fact<'a>(finding: &'a Finding, name: &str) -> Option<&'a str> {
+    let text = finding.facts.get(name).map(String::as_str);
+    text.filter(|text| !text.is_empty())
 }
 
 /// The advice of all findings, each once, most useful first.
@@ -258,6 +285,7 @@ pub(crate) fn advice(session: &Session) -> Vec<Advice> {
     let mut findings: Vec<_> = session.findings.iter().collect();
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.level));
     for advice in findings.into_iter().flat_map(|finding| finding.advice()) {
+        // Several findings may recommend the same step. The first one has the highest level.
         if advice != Advice::Unspecified && !all.contains(&advice) {
             all.push(advice);
         }

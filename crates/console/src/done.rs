@@ -11,6 +11,7 @@ use crate::{receipts, words::Words};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Done {
     /// The id of the sentence.
+    // Names of one letter, because the value travels in an address.
     #[serde(rename = "w")]
     word: String,
     #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
@@ -78,6 +79,9 @@ impl Receipt {
             dropped: enforcement.confirmed.saturating_add(enforcement.lapsed),
             milliseconds,
             is_complete: enforcement.complete,
+            // By the console's own clock, and not the authority's. If another console follows the
+            // receipt, the difference of their clocks changes a duration in a sentence, and nothing
+            // else.
             since: receipts::now_milliseconds().saturating_sub(milliseconds),
         }
     }
@@ -97,6 +101,8 @@ impl Receipt {
 
     /// The sentence about it.
     pub(crate) fn sentence(&self, words: &Words) -> String {
+        // The receipt keeps the sum of both kinds of dropped gates, and the sentence needs no more:
+        // all of them count as confirmed.
         let known = Enforcement {
             validators: self.gates,
             confirmed: self.dropped,

@@ -5,6 +5,8 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 
 use crate::done::Done;
 
+/// The reader of the page that is read without a session.
+pub(crate) const NOBODY: &str = "";
 /// The most bytes of a sealed text.
 const SEALED_BYTES_MAX: usize = 1_024;
 /// The bytes that make each token another one. A page is compressed, and a token that were the same in each could be
@@ -26,6 +28,8 @@ fn derived(root: &hmac::Key, purpose: &[u8]) -> hmac::Key {
 impl FormKey {
     /// Derives the keys from a secret of the installation, which cannot be found out from them.
     pub(crate) fn derive(secret: &[u8]) -> Self {
+        // A key for each purpose: with one key the tag of a sealed text could pass for that of a form
+        // token, or the reverse.
         let root = hmac::Key::new(hmac::HMAC_SHA256, secret);
         Self {
             tokens: derived(&root, b"portcullis console: form tokens, version 1"),
@@ -49,6 +53,8 @@ impl FormKey {
         let Some((nonce, tag)) = bytes.split_at_checked(NONCE_BYTES) else {
             return false;
         };
+        // The tag covers the session. So a token that an attacker gets in a session of their own is
+        // of no use in a form that another person's browser sends.
         let expected = self.tag(nonce, session_id);
         // In constant time: otherwise a tag could be guessed byte by byte.
         verify_slices_are_equal(expected.as_ref(), tag).is_ok()
@@ -58,26 +64,36 @@ impl FormKey {
         hmac::sign(&self.tokens, &[nonce, session_id.as_bytes()].concat())
     }
 
-    /// A text for an address that only this console can have written.
-    pub(crate) fn seal(&self, done: &Done) -> String {
+    /// Seals an outcome for a reader into a text for an address. Only consoles of the installation can have written it.
+    pub(crate) fn seal(&self, reader: &str, done: &Done) -> String {
         let text = serde_json::to_vec(done).unwrap_or_default();
-        let tag = hmac::sign(&self.seals, &text);
+        // Signed and not encrypted, unlike `Seal`: the text has the id of a sentence and counts,
+        // and nothing about a person.
+        let tag = self.seal_tag(reader, &text);
         let (text, tag) = (
             BASE64_URL_SAFE_NO_PAD.encode(&text),
+            // Half of the tag, 128 bits, cannot be guessed either, and keeps the address short.
             BASE64_URL_SAFE_NO_PAD.encode(&tag.as_ref()[..16]),
         );
         format!("{text}.{tag}")
     }
 
-    /// Opens such a text.
-    pub(crate) fn open(&self, sealed: &str) -> Option<Done> {
+    /// The tag covers the reader, so that nobody can send their own outcome to somebody else, who would take it for theirs.
+    fn seal_tag(&self, reader: &str, text: &[u8]) -> hmac::Tag {
+        // Neither ids nor this JSON have a line break, so no other reader and text give the same bytes.
+        hmac::sign(&self.seals, &[reader.as_bytes(), b"\n", text].concat())
+    }
+
+    /// Opens such a text, if it is for this reader.
+    pub(crate) fn open(&self, reader: &str, sealed: &str) -> Option<Done> {
         if sealed.len() > SEALED_BYTES_MAX {
             return None;
         }
         let (text, tag) = sealed.split_once('.')?;
         let text = BASE64_URL_SAFE_NO_PAD.decode(text).ok()?;
         let tag = BASE64_URL_SAFE_NO_PAD.decode(tag).ok()?;
-        let expected = hmac::sign(&self.seals, &text);
+        // Compared before the text is parsed, so the parser sees only texts of a console.
+        let expected = self.seal_tag(reader, &text);
         verify_slices_are_equal(&expected.as_ref()[..16], &tag).ok()?;
         serde_json::from_slice(&text).ok()
     }
@@ -106,15 +122,18 @@ mod tests {
     fn a_seal_opens_only_as_it_was_closed() {
         let key = FormKey::derive(b"gate");
         let done = Done::new("mine-done-one");
-        let sealed = key.seal(&done);
-        let opened = key.open(&sealed).expect("our own");
+        let sealed = key.seal("ada", &done);
+        let opened = key.open("ada", &sealed).expect("our own");
         assert_eq!(opened, done);
-        assert!(FormKey::derive(b"another gate").open(&sealed).is_none());
+        assert!(key.open("bob", &sealed).is_none(), "another reader");
+        assert!(key.open("", &sealed).is_none(), "nobody");
+        let other = FormKey::derive(b"another gate");
+        assert!(other.open("ada", &sealed).is_none());
         let (text, tag) = sealed.split_once('.').expect("two parts");
-        let forged = key.seal(&Done::new("mine-done-others"));
+        let forged = key.seal("ada", &Done::new("mine-done-others"));
         let (other, _) = forged.split_once('.').expect("two parts");
-        assert!(key.open(&format!("{other}.{tag}")).is_none());
-        assert!(key.open(text).is_none());
-        assert!(key.open("").is_none());
+        assert!(key.open("ada", &format!("{other}.{tag}")).is_none());
+        assert!(key.open("ada", text).is_none());
+        assert!(key.open("ada", "").is_none());
     }
 }

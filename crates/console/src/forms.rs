@@ -28,15 +28,11 @@ impl<T: DeserializeOwned> FromRequest<State> for Submitted<T> {
     async fn from_request(request: Request, state: &State) -> Result<Self, Problem> {
         // First, because a foreign request needs no further look.
         require_same_origin(request.headers())?;
-        let session_id = match request.extensions().get::<Admission>() {
-            Some(Admission::Admitted(identity, _)) => identity.session_id.to_string(),
-            Some(Admission::Unavailable) => return Err(Problem::away()),
-            Some(Admission::Ended(_)) => return Err(Problem::session_ended()),
-            Some(Admission::Anonymous) | None => return Err(Problem::sign_in_again()),
-        };
+        let session_id = admitted_session(&request)?;
 
         // Read only for a good session, so that strangers cannot fill memory with bodies.
         let body = read_form(request).await?;
+        // The token alone first: a forged form is refused as such, whatever its other fields are.
         let token: Token = parse(&body)?;
         if !state.form_key.admits(&token.csrf, &session_id) {
             return Err(Problem::outdated_form());
@@ -45,10 +41,21 @@ impl<T: DeserializeOwned> FromRequest<State> for Submitted<T> {
     }
 }
 
+fn admitted_session(request: &Request) -> Result<String, Problem> {
+    match request.extensions().get::<Admission>() {
+        Some(Admission::Admitted(identity, _)) => Ok(identity.session_id.to_string()),
+        Some(Admission::Unavailable) => Err(Problem::away()),
+        Some(Admission::Ended(_)) => Err(Problem::session_ended()),
+        Some(Admission::Anonymous) | None => Err(Problem::sign_in_again()),
+    }
+}
+
 /// Refuses a request that the browser says another site has caused. Browsers send the header to trustworthy addresses only;
 /// without it the token decides alone.
 pub(crate) fn require_same_origin(headers: &HeaderMap) -> Result<(), Problem> {
     match headers.get("sec-fetch-site") {
+        // `same-site` is refused too: another host of the domain may belong to somebody else. So is
+        // `none`, which no form has: it stands for a typed address or a bookmark.
         Some(site) if site != "same-origin" => Err(Problem::foreign_form()),
         _ => Ok(()),
     }
@@ -61,6 +68,8 @@ pub(crate) async fn read_form(request: Request) -> Result<Vec<u8>, Problem> {
     if !kind.starts_with("application/x-www-form-urlencoded") {
         return Err(Problem::invalid());
     }
+    // The bytes are counted as they arrive, because the length that a client announces proves
+    // nothing.
     match axum::body::to_bytes(request.into_body(), FORM_BYTES_MAX).await {
         Ok(body) => Ok(body.into()),
         Err(_) => Err(Problem::too_large()),

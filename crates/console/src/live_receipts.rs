@@ -48,20 +48,30 @@ async fn follow(
     Query(order): Query<Order>,
 ) -> Result<Response, Problem> {
     let places = &visitor.state.receipts;
+    // Before the call: otherwise pages beyond the bound would still open streams at the authority.
     let place = places.clone().try_acquire_owned();
     let place = place.map_err(|_| Problem::too_many())?;
+    let receipts = watch(&visitor, revision).await?;
+    let words = visitor.reader.words;
+    let events = events(receipts, words, order.since, place);
+    // A console that ends also ends these streams. Each could follow its receipt for longer than
+    // the drain may take.
+    let closed = visitor.state.close.clone().cancelled_owned();
+    let events = events.take_until(closed);
+    let keepalive = KeepAlive::new().interval(KEEPALIVE);
+    Ok(Sse::new(events).keep_alive(keepalive).into_response())
+}
+
+async fn watch(
+    visitor: &Visitor,
+    revision: u64,
+) -> Result<Streaming<WatchEnforcementResponse>, Status> {
     let request = WatchEnforcementRequest {
         revision,
         timeout: prost_types::Duration::try_from(FOLLOWED).ok(),
     };
     let mut authority = visitor.authority.revocation();
-    let receipts = authority.watch_enforcement(request).await?.into_inner();
-    let words = visitor.reader.words;
-    let events = events(receipts, words, order.since, place);
-    let closed = visitor.state.close.clone().cancelled_owned();
-    let events = events.take_until(closed);
-    let keepalive = KeepAlive::new().interval(KEEPALIVE);
-    Ok(Sse::new(events).keep_alive(keepalive).into_response())
+    Ok(authority.watch_enforcement(request).await?.into_inner())
 }
 
 /// A sentence for each receipt. The last one is of another kind, after which the page asks no more.
@@ -87,6 +97,8 @@ fn events(
     };
     receipts
         .map(event)
+        // The first `None` ends the stream. Server-sent events have no error of their own: a
+        // browser whose stream ends simply asks again.
         .take_while(|event| future::ready(event.is_some()))
         .flat_map(stream::iter)
         .map(Ok)

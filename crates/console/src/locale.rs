@@ -69,15 +69,9 @@ impl Locale {
 
     fn of_accepted(header: &str) -> Option<Self> {
         let mut best: Option<(f32, Self)> = None;
+        // A browser lists a few languages. The bound is for everybody else who sends a header.
         for item in header.split(',').take(LANGUAGES_MAX) {
-            let mut parts = item.split(';');
-            let tag = parts.next().unwrap_or_default().trim();
-            let Some(locale) = Self::parse(tag) else {
-                continue;
-            };
-            let weight = parts.find_map(|part| part.trim().strip_prefix("q="));
-            let weight = weight.map_or(Some(1.0), |text| text.trim().parse::<f32>().ok());
-            let Some(weight) = weight.filter(|weight| *weight > 0.0) else {
+            let Some((weight, locale)) = read_accepted(item) else {
                 continue;
             };
             // Of two with the same weight the first one counts.
@@ -87,6 +81,25 @@ impl Locale {
         }
         best.map(|(_, locale)| locale)
     }
+}
+
+/// A language of the header that there is, and its weight. None: it does not count.
+fn read_accepted(item: &str) -> Option<(f32, Locale)> {
+    let mut parts = item.split(';');
+    let tag = parts.next().unwrap_or_default().trim();
+    let locale = Locale::parse(tag)?;
+    Some((read_weight(parts)?, locale))
+}
+
+/// The weight of a language. None: the browser refuses it, or the weight is no number.
+fn read_weight<'a>(mut parameters: impl Iterator<Item = &'a str>) -> Option<f32> {
+    let text = parameters.find_map(|part| part.trim().strip_prefix("q="));
+    // RFC 9110: without a weight it is 1, and 0 refuses the language.
+    let weight = match text {
+        Some(text) => text.trim().parse().ok()?,
+        None => 1.0,
+    };
+    Some(weight).filter(|weight| *weight > 0.0)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ thread_local! {
 
 /// A whole number, with the digits and the grouping of the language.
 pub(crate) fn format(locale: Locale, number: i64) -> String {
+    // Nothing inside calls this function again, so the cell is never borrowed twice.
     FORMATTERS.with_borrow_mut(|formatters| {
         let slot = &mut formatters[locale as usize];
         if slot.is_none() {
@@ -22,6 +23,8 @@ pub(crate) fn format(locale: Locale, number: i64) -> String {
         }
         match slot {
             Some(formatter) => formatter.format_to_string(&Decimal::from(number)),
+            // The data of all languages is compiled in, so this would be a defect. Plain digits are
+            // still right.
             None => number.to_string(),
         }
     })

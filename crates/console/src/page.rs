@@ -30,8 +30,9 @@ pub(crate) enum Room {
 }
 
 impl Room {
-    /// The rooms for staff, in the order of the navigation. Gates are for operators, who are services, so that no person's
-    /// page leads there.
+    /// The rooms for staff, in the order of the navigation.
+    // Without `Gates`: only administrators of the operators' tenant may see them, and no page knows
+    // whether its person is one. The settings have a link (decision 073).
     const STAFF: [Self; 4] = [Self::Team, Self::Settings, Self::ApiSessions, Self::Audit];
 
     /// The links to all rooms of a person.

@@ -10,6 +10,7 @@ use crate::{
     admission::Admission,
     authority::Authority,
     done::Done,
+    form_key::NOBODY,
     page::{Frame, Room},
     problem::Problem,
     reader::Reader,
@@ -19,6 +20,8 @@ use crate::{
     words::Words,
 };
 
+/// The page of a browser whose session has ended.
+pub(crate) const SIGNED_OUT: &str = "/signed-out";
 /// The longest sealed question in an address, in bytes. Servers and browsers take addresses of twice this length.
 const QUESTION_BYTES_MAX: usize = 4_096;
 
@@ -80,14 +83,24 @@ impl Person {
         self.state.form_key.token(&self.session_id)
     }
 
-    /// The parameter `done` of an address: the outcome of a change, which its page tells once.
-    pub(crate) fn seal(&self, done: &Done) -> String {
-        self.state.form_key.seal(done)
+    /// The address of the page that tells the outcome of a change, once.
+    pub(crate) fn done_address(&self, path: &str, done: &Done) -> String {
+        // Nobody is signed in where that page is read.
+        let sealed = match path {
+            SIGNED_OUT => self.state.form_key.seal(NOBODY, done),
+            _ => self.state.form_key.seal(&self.sealed_reader(), done),
+        };
+        format!("{path}?done={sealed}")
     }
 
-    /// The outcome in the parameter `done`. None without one, and for a text that this console did not write.
+    /// The outcome in the parameter `done`. None without one, and for a text that no console wrote for this person.
     pub(crate) fn open(&self, sealed: Option<&str>) -> Option<Done> {
-        self.state.form_key.open(sealed?)
+        self.state.form_key.open(&self.sealed_reader(), sealed?)
+    }
+
+    fn sealed_reader(&self) -> String {
+        // Ids have no line break, so a tenant and a user cannot pass for two others.
+        format!("{}\n{}", self.tenant, self.user_id)
     }
 
     /// The address of a question that came by a form. The browser's back button opens it again, while the answer of a form
@@ -142,6 +155,7 @@ impl FromRequestParts<State> for Person {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Problem> {
+        // First, because a refusal needs the address to come back to.
         let reader = Reader::from_request_parts(parts, state).await?;
         let admission = parts.extensions.get::<Admission>().cloned();
         let (identity, token) = match admission {
@@ -152,6 +166,8 @@ impl FromRequestParts<State> for Person {
         let authority = authority.ok_or(Problem::sign_in_again())?;
         let tenant = identity.tenant_id.to_string();
         let user_id = identity.user_id.to_string();
+        // Asked for each page, because no token has roles: a role that was taken away is gone from
+        // the next page (decision 070).
         let profile = own_profile(&authority, &tenant, &user_id).await?;
         Ok(Self {
             roles: profile.as_ref().map(Roles::of).unwrap_or_default(),
@@ -178,8 +194,10 @@ fn refusal(
 ) -> Problem {
     let opens_page = matches!(parts.method, Method::GET | Method::HEAD);
     match admission {
+        // No sign-in is asked for: the session may be good, and a new one could not be admitted
+        // either.
         Some(Admission::Unavailable) => Problem::away(),
-        Some(Admission::Ended(_)) if opens_page => Problem::see_other("/signed-out".to_owned()),
+        Some(Admission::Ended(_)) if opens_page => Problem::see_other(SIGNED_OUT.to_owned()),
         Some(Admission::Ended(_)) => Problem::session_ended(),
         _ if opens_page => Problem::see_other(state.sign_in_location(&reader.target)),
         _ => Problem::sign_in_again(),
@@ -217,6 +235,8 @@ impl FromRequestParts<State> for Visitor {
         let reader = Reader::from_request_parts(parts, state).await?;
         let admission = parts.extensions.get::<Admission>().cloned();
         let token = match admission {
+            // The authority tells the holder of an ended session how it ended, and how far its
+            // enforcement is. So the page after a sign-out can ask both.
             Some(Admission::Admitted(_, token) | Admission::Ended(token)) => token,
             other => return Err(refusal(other.as_ref(), parts, state, &reader)),
         };

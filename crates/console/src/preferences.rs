@@ -46,6 +46,8 @@ async fn choose(request: Request) -> Result<Response, Problem> {
     let language = Locale::parse(&choice.language).map(Locale::tag);
     let theme = Theme::parse(&choice.theme).map(Theme::name);
     for (name, value) in [(cookies::LANGUAGE, language), (cookies::THEME, theme)] {
+        // A value that is no choice changes nothing. So a cookie gets words of a fixed list only,
+        // and nothing that the form made up.
         let Some(value) = value else { continue };
         let cookie = cookies::keep(name, value).ok_or(Problem::internal())?;
         response.headers_mut().append(SET_COOKIE, cookie);

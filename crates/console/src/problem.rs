@@ -101,7 +101,11 @@ impl Kind {
             StatusCode::NOT_FOUND => Some(Self::NotFound),
             StatusCode::METHOD_NOT_ALLOWED => Some(Self::Method),
             StatusCode::PAYLOAD_TOO_LARGE => Some(Self::TooLarge),
+            // The timeout of a whole page answers with 503. For the reader that is an authority
+            // that is away.
             StatusCode::REQUEST_TIMEOUT | StatusCode::SERVICE_UNAVAILABLE => Some(Self::Away),
+            // Extractors answer so, in English and in the words of the code. The page replaces
+            // their text.
             status if status.is_client_error() => Some(Self::Invalid),
             status if status.is_server_error() => Some(Self::Internal),
             _ => None,
@@ -111,6 +115,7 @@ impl Kind {
 
 /// An error that becomes a page.
 #[derive(Clone, Debug)]
+// Boxed: it is the error of every handler's result, and most handlers return no error.
 pub(crate) struct Problem(Box<Content>);
 
 /// The answer that a problem becomes.
@@ -248,6 +253,8 @@ fn kind_of(code: Code, reason: Option<&str>) -> Kind {
         Code::InvalidArgument | Code::OutOfRange => Kind::Invalid,
         Code::FailedPrecondition | Code::AlreadyExists | Code::Aborted => Kind::Conflict,
         Code::ResourceExhausted => Kind::TooMany,
+        // One kind for the reader: the call has no answer, and nobody knows whether it was carried
+        // out.
         Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled => Kind::Away,
         _ => Kind::Internal,
     }
@@ -255,6 +262,8 @@ fn kind_of(code: Code, reason: Option<&str>) -> Kind {
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
+        // The status that is left if a location cannot stand in a header. All of ours can, because
+        // their parts are encoded.
         let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
         match &*self.0 {
             Content::SeeOther(location) => {

@@ -7,7 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{
-    HeaderValue, Method, StatusCode,
+    HeaderMap, HeaderValue, Method, StatusCode,
     header::{ALLOW, CONTENT_TYPE, HeaderName, RETRY_AFTER},
 };
 
@@ -40,7 +40,7 @@ pub(crate) async fn show_problems(
     request: Request,
     next: Next,
 ) -> Response {
-    let method = request.method().clone();
+    let opens_page = matches!(*request.method(), Method::GET | Method::HEAD);
     let reader = request.extensions().get::<Reader>().cloned();
     let response = next.run(request).await;
     let (Some(problem), Some(reader)) = (problem_of(&response), reader) else {
@@ -50,7 +50,7 @@ pub(crate) async fn show_problems(
         return response;
     };
 
-    let mut page = page_of(&state, reader, &method, kind, fields);
+    let mut page = page_of(&state, reader, opens_page, kind, fields);
     // A router that refuses a method says which ones there are.
     if let Some(allow) = response.headers().get(ALLOW) {
         page.headers_mut().insert(ALLOW, allow.clone());
@@ -64,6 +64,8 @@ fn problem_of(response: &Response) -> Option<Problem> {
         return Some(problem.clone());
     }
     let kind = response.headers().get(CONTENT_TYPE);
+    // The router and its extractors answer with plain text or without a type. Pages, files and
+    // events have other types.
     let has_page = kind.is_some_and(|kind| !kind.as_bytes().starts_with(b"text/plain"));
     if has_page {
         return None;
@@ -74,17 +76,12 @@ fn problem_of(response: &Response) -> Option<Problem> {
 fn page_of(
     state: &State,
     reader: Reader,
-    method: &Method,
+    opens_page: bool,
     kind: Kind,
     fields: Vec<String>,
 ) -> Response {
     let words = reader.words;
-    let (title, mut advice) = kind.words();
-    let opens_page = matches!(*method, Method::GET | Method::HEAD);
-    // The call may have arrived before the connection broke.
-    if kind == Kind::Away && !opens_page {
-        advice = "frame-problem-away-form-advice";
-    }
+    let (title, advice) = words_of(kind, opens_page);
     let link = link_of(state, &reader, kind, opens_page);
     let page = ProblemPage {
         page: Frame::of_reader(state, reader),
@@ -93,20 +90,39 @@ fn page_of(
         fields,
         link,
     };
-    let mut response = match page.render() {
-        Ok(text) => html(text),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    };
+    let mut response = render(&page);
     *response.status_mut() = kind.status();
-    let headers = response.headers_mut();
+    set_retry(response.headers_mut(), kind, opens_page);
+    response
+}
+
+fn render(page: &ProblemPage) -> Response {
+    match page.render() {
+        Ok(text) => html(text),
+        // The page of a problem has no problem page of its own, so the status alone must do.
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}
+
+/// The ids of the title, and of the remedy.
+fn words_of(kind: Kind, opens_page: bool) -> (&'static str, &'static str) {
+    let (title, advice) = kind.words();
+    // The call of a form may have arrived before the connection broke.
+    if kind == Kind::Away && !opens_page {
+        return (title, "frame-problem-away-form-advice");
+    }
+    (title, advice)
+}
+
+fn set_retry(headers: &mut HeaderMap, kind: Kind, opens_page: bool) {
+    let seconds = HeaderValue::from_static(RETRY_SECONDS);
     if matches!(kind, Kind::Away | Kind::TooMany) {
-        headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
+        headers.insert(RETRY_AFTER, seconds.clone());
     }
     // A form is not sent again by itself.
     if kind == Kind::Away && opens_page {
-        headers.insert(REFRESH, HeaderValue::from_static(RETRY_SECONDS));
+        headers.insert(REFRESH, seconds);
     }
-    response
 }
 
 /// The way on. A form leads back to its own page, which has the same address.
@@ -127,6 +143,7 @@ fn link_of(
         Kind::Away | Kind::TooMany | Kind::TooSlow | Kind::OutdatedForm => {
             (back.to_owned(), "frame-problem-again-link")
         }
+        // Without the query: it has the page token or the question that is out of date.
         Kind::Conflict | Kind::OldPage => (path.to_owned(), "frame-problem-again-link"),
         _ => ("/".to_owned(), "frame-problem-home-link"),
     };

@@ -79,6 +79,8 @@ impl Reader {
 pub(crate) async fn find_reader(mut request: Request, next: Next) -> Response {
     let target = request.uri().path_and_query();
     let target = target.map_or("/", |target| target.as_str());
+    // `secure` is outside of this layer and has made the nonce. Without one htmx would leave the
+    // page alone, and the page would work by links and forms.
     let nonce = request.extensions().get::<Nonce>();
     let nonce = nonce.map(|Nonce(nonce)| nonce.clone()).unwrap_or_default();
     let reader = Reader::of_request(request.headers(), target, nonce);

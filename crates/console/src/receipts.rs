@@ -20,6 +20,8 @@ const RECENT_MILLISECONDS: u64 = 60_000;
 /// A call for a change that waits for its enforcement. The message has `wait` set to `Wait::Enforced`.
 pub(crate) fn waiting<T>(message: T) -> Request<T> {
     let mut request = Request::new(message);
+    // The authority answers a little before this deadline, with the receipt as it is then. So the
+    // deadline ends the wait, and never the change.
     request.set_timeout(WAIT);
     request
 }
@@ -27,6 +29,7 @@ pub(crate) fn waiting<T>(message: T) -> Request<T> {
 /// Milliseconds since 1970, by the clock of this machine.
 pub(crate) fn now_milliseconds() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    // A clock before 1970 counts as 1970, because the time only words an age.
     let milliseconds = now.unwrap_or_default().as_millis();
     u64::try_from(milliseconds).unwrap_or(u64::MAX)
 }

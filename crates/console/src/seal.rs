@@ -35,6 +35,8 @@ impl Seal {
     /// others, also after a restart.
     pub(crate) fn derive(secret: &[u8]) -> Result<Self, ConfigError> {
         let secret = hmac::Key::new(hmac::HMAC_SHA256, secret);
+        // A tag of HMAC-SHA256 has 32 bytes, exactly those of a key of AES-256, so it needs no
+        // further expansion.
         let key = hmac::sign(&secret, PURPOSE);
         match RandomizedNonceKey::new(&AES_256_GCM, key.as_ref()) {
             Ok(key) => Ok(Self(key)),
@@ -49,10 +51,13 @@ impl Seal {
         value: &T,
     ) -> Result<String, SealFailed> {
         let mut text = serde_json::to_vec(value).map_err(|_| SealFailed)?;
+        // The nonce is random and not a counter: all consoles have the same key, and two counters
+        // would use a nonce twice, which breaks AES-GCM.
         let nonce = self
             .0
             .seal_in_place_append_tag(context.aad(), &mut text)
             .map_err(|_| SealFailed)?;
+        // The nonce is no secret. It stands in front, because `open` needs it before anything else.
         Ok(URL_SAFE_NO_PAD.encode([nonce.as_ref().as_slice(), &text].concat()))
     }
 
@@ -70,6 +75,8 @@ impl Seal {
         let (nonce, text) = bytes.split_at_mut_checked(NONCE_LEN)?;
         let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
         let opened = self.0.open_in_place(nonce, context.aad(), text).ok()?;
+        // An older console may have sealed another form of the value. Its page then begins anew, as
+        // for a seal that does not open.
         serde_json::from_slice(opened).ok()
     }
 }

@@ -7,7 +7,7 @@ use axum::{
 };
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::{
-    HeaderName, HeaderValue,
+    HeaderMap, HeaderName, HeaderValue,
     header::{
         CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
         X_FRAME_OPTIONS,
@@ -32,6 +32,8 @@ pub(crate) struct Nonce(pub(crate) String);
 
 impl Nonce {
     fn new() -> Self {
+        // 128 random bits: markup that somebody put into a page cannot guess the nonce of its
+        // answer.
         let bytes: [u8; 16] = portcullis_contract::random();
         Self(BASE64_URL_SAFE_NO_PAD.encode(bytes))
     }
@@ -74,6 +76,7 @@ pub(crate) async fn secure(
 ) -> Response {
     let nonce = Nonce::new();
     let policy = security.policy(&nonce);
+    // Before the page is made: its template writes the same nonce that the policy names.
     request.extensions_mut().insert(nonce);
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
@@ -81,25 +84,35 @@ pub(crate) async fn secure(
     if let Ok(policy) = policy.parse() {
         headers.insert(CONTENT_SECURITY_POLICY, policy);
     }
+    add_fixed(headers);
+    // Browsers that know no `frame-ancestors` know this one.
+    if !security.may_be_framed {
+        headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    }
+    forbid_caching(headers);
+    response
+}
+
+fn add_fixed(headers: &mut HeaderMap) {
     for (name, value) in FIXED {
         // A file for other origins says so itself.
         headers
             .entry(name)
             .or_insert(HeaderValue::from_static(value));
     }
-    // Browsers that know no `frame-ancestors` know this one.
-    if !security.may_be_framed {
-        headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-    }
+}
+
+/// Keeps a page out of caches. A file says by itself how long it may be kept.
+fn forbid_caching(headers: &mut HeaderMap) {
     // A page shows somebody's data: no cache keeps it, and it is another one for each cookie and language.
     if !headers.contains_key(CACHE_CONTROL) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         headers.append(VARY, HeaderValue::from_static("cookie, accept-language"));
     }
-    response
 }
 
 const FIXED: [(HeaderName, &str); 5] = [
+    // Addresses have ids of users and sessions, and sealed searches. No other site gets them.
     (REFERRER_POLICY, "no-referrer"),
     (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (
@@ -112,6 +125,7 @@ const FIXED: [(HeaderName, &str); 5] = [
     ),
     (
         HeaderName::from_static("permissions-policy"),
+        // No page uses any of these, so a script that got into one cannot either.
         "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
     ),
 ];

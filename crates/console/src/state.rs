@@ -40,6 +40,8 @@ impl State {
         validator: Validator,
         close: CancellationToken,
     ) -> Result<Self, ConfigError> {
+        // Every console of an installation has this secret already. So a form or an address of one
+        // console opens at another, and the operator has no further key to share.
         let secret = config
             .authority
             .read_shared_secret()

@@ -47,6 +47,8 @@ impl Moment {
 
 impl From<prost_types::Timestamp> for Moment {
     fn from(time: prost_types::Timestamp) -> Self {
+        // A message may hold any number. A time that no calendar has becomes 1970, because one odd
+        // field must not cost the reader the whole page.
         let nanos = time.nanos.clamp(0, 999_999_999);
         Self(Timestamp::new(time.seconds, nanos).unwrap_or(Timestamp::UNIX_EPOCH))
     }
@@ -141,6 +143,8 @@ impl Times {
     pub(crate) fn date(&self, moment: impl Into<Moment>) -> String {
         let moment = moment.into();
         with_formatters(self.words.locale(), |formatters| {
+            // Without a date of the calendar, or without a formatter, the time is still shown, as
+            // programs write it.
             let date = self.local(moment)?.date;
             Some(formatters?.date.format(&date).to_string())
         })
@@ -193,11 +197,14 @@ impl Times {
 }
 
 fn rounded(distance: i64, unit: i64) -> i64 {
+    // From 45 seconds on a time is told in minutes, and nobody says zero minutes.
     (distance / unit).max(1)
 }
 
 /// The zone of a name such as `Europe/Tallinn`, as browsers know it.
 fn parse_zone(name: &str) -> Option<TimeZone> {
+    // The name comes from a cookie, and the time zone database of the system has a file of that
+    // name. Without a dot it cannot lead out of the database.
     if name.len() > ZONE_BYTES_MAX || !name.bytes().all(is_zone_byte) {
         return None;
     }
@@ -227,6 +234,7 @@ fn with_formatters<T>(locale: Locale, use_them: impl FnOnce(Option<&Formatters>)
         if slot.is_none() {
             *slot = formatters(locale);
         }
+        // `use_them` must not ask for formatters again: the cell is borrowed here.
         use_them(slot.as_ref())
     })
 }

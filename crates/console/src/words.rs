@@ -45,6 +45,8 @@ macro_rules! from_number {
     ($($number:ty),*) => {$(
         impl From<$number> for Value {
             fn from(number: $number) -> Self {
+                // Every count of the contract fits. The bound keeps a very large one from becoming
+                // negative.
                 Self::Number(i64::try_from(number).unwrap_or(i64::MAX))
             }
         }
@@ -90,6 +92,7 @@ impl Words {
         for (name, value) in values.as_ref() {
             let value = match value.clone().into() {
                 Value::Text(text) => FluentValue::from(self.isolated(&text).into_owned()),
+                // Digits cannot turn the words around them, so a number needs no isolation.
                 Value::Number(number) => FluentValue::from(number),
             };
             arguments.set(*name, value);
@@ -156,10 +159,13 @@ fn is_direction_mark(character: char) -> bool {
 }
 
 fn bundle(locale: Locale) -> Bundle {
+    // Fluent chooses the rules of plurals by the language.
     let language = locale.tag().parse().unwrap_or_default();
     let mut bundle = Bundle::new_concurrent(vec![language]);
     // `isolated` does it where it is needed. Everywhere it would put marks around each number.
     bundle.set_use_isolating(false);
+    // A function for each language, because the bundle takes a plain function pointer, which holds
+    // no locale.
     bundle.set_formatter(Some(match locale {
         Locale::English => format_english,
         Locale::Spanish => format_spanish,
@@ -167,6 +173,12 @@ fn bundle(locale: Locale) -> Bundle {
         Locale::Arabic => format_arabic,
     }));
 
+    add_files(&mut bundle, locale);
+    bundle
+}
+
+/// Adds all messages of a language.
+fn add_files(bundle: &mut Bundle, locale: Locale) {
     let directory = format!("{}/", locale.tag());
     for path in Files::iter().filter(|path| path.starts_with(&directory)) {
         let Some(file) = Files::get(&path) else {
@@ -179,7 +191,6 @@ fn bundle(locale: Locale) -> Bundle {
             tracing::error!(file = &*path, "a word stands twice");
         }
     }
-    bundle
 }
 
 fn format_english<M>(value: &FluentValue<'_>, _: &M) -> Option<String> {

@@ -75,6 +75,8 @@ pub enum DeltaError {
 pub fn encode(changes: &[Change], trace_parents: Vec<String>) -> Bytes {
     let mut entries = Vec::with_capacity(changes.len());
     for change in changes {
+        // In their order: a turn moves the revocations that stand before it in the batch, so another
+        // order would give another view.
         entries.push(v1::LogEntry {
             kind: Some(change.into()),
         });
@@ -267,4 +269,47 @@ pub(crate) fn exempt(serial: u64) -> Option<Serial> {
 
 fn credential(kind: v1::CredentialKind) -> Result<CredentialKind, DeltaError> {
     CredentialKind::try_from(kind).map_err(|_| DeltaError::UnknownKind)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parent(number: usize, flags: &str) -> String {
+        format!("00-0af7651916cd43dd8448eb211c80319c-{number:016x}-{flags}")
+    }
+
+    fn spans(parents: Vec<String>) -> Vec<u64> {
+        let delta = encode(&[Change::Turn], parents);
+        let parents = trace_parents(&delta);
+        parents.iter().map(|parent| parent.span_id).collect()
+    }
+
+    #[test]
+    fn the_sampled_calls_of_a_delta_are_read_up_to_a_bound() {
+        let mixed = vec![parent(1, "01"), parent(2, "00"), parent(3, "01")];
+        assert_eq!(spans(mixed), [1, 3]);
+        let many = (1..10).map(|number| parent(number, "01")).collect();
+        assert_eq!(spans(many), [1, 2, 3, 4]);
+        assert_eq!(trace_parents(&Bytes::from_static(b"\xff")).len(), 0);
+    }
+
+    #[test]
+    fn a_delta_may_be_as_large_as_the_bound_and_no_larger() {
+        let of = |bytes: usize| {
+            let text = "x".repeat(bytes);
+            encode(&[Change::Turn], vec![text])
+        };
+        let rest = of(DELTA_BYTES_MAX - 64).len() - (DELTA_BYTES_MAX - 64);
+        let largest = of(DELTA_BYTES_MAX - rest);
+        assert_eq!(largest.len(), DELTA_BYTES_MAX);
+        assert!(decode(&largest).is_ok());
+        let larger = of(DELTA_BYTES_MAX - rest + 1);
+        assert_eq!(decode(&larger).err(), Some(DeltaError::TooLarge));
+    }
+
+    #[test]
+    fn a_change_belongs_to_a_version_that_this_build_understands() {
+        assert!((1..=LOG_VERSION).contains(&Change::Turn.since()));
+    }
 }

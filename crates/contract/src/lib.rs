@@ -162,6 +162,7 @@ pub fn random<const N: usize>() -> [u8; N] {
         return bytes;
     }
     let mut bytes = [0; N];
+    // No fallback: a weaker generator would give secrets and ids that somebody could guess.
     aws_lc_rs::rand::fill(&mut bytes).expect("the system has randomness");
     bytes
 }

@@ -132,6 +132,7 @@ impl Position {
         revision: u64,
         chain: &[u8],
     ) -> Result<Self, MalformedPosition> {
+        // Checked here once. Padded or cut, two different positions could become equal.
         let (Ok(incarnation), Ok(chain)) = (incarnation.try_into(), chain.try_into()) else {
             return Err(MalformedPosition);
         };

@@ -103,3 +103,37 @@ impl Rejection {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_has_its_word_and_says_whether_the_gate_cannot_know() {
+        let age = Duration::from_secs(6);
+        let cases = [
+            (Rejection::Missing, "missing", false),
+            (Rejection::Oversized, "oversized", false),
+            (Rejection::Malformed, "malformed", false),
+            (Rejection::WrongType, "wrong_type", false),
+            (Rejection::WrongAlgorithm, "wrong_algorithm", false),
+            (Rejection::UnknownKey, "unknown_key", false),
+            (Rejection::DistrustedKey, "distrusted_key", false),
+            (Rejection::BadSignature, "bad_signature", false),
+            (Rejection::WrongIssuer, "wrong_issuer", false),
+            (Rejection::WrongAudience, "wrong_audience", false),
+            (Rejection::NotYetValid, "not_yet_valid", false),
+            (Rejection::Expired, "expired", false),
+            (Rejection::Revoked, "revoked", false),
+            (Rejection::SignedOut, "signed_out", false),
+            (Rejection::Stale { age }, "stale", true),
+            (Rejection::Unready, "unready", true),
+            (Rejection::ClockSkew, "clock_skew", true),
+            (Rejection::Busy, "busy", true),
+        ];
+        for (rejection, word, is_unavailable) in cases {
+            assert_eq!(rejection.reason(), word);
+            assert_eq!(rejection.is_unavailable(), is_unavailable, "{word}");
+        }
+    }
+}

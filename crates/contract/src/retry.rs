@@ -30,6 +30,8 @@ impl Backoff {
     /// Returns the next pause.
     #[must_use]
     pub fn step(&mut self) -> Duration {
+        // The bound grows, and not the pause itself: a short pause by chance must not make the next
+        // ones short.
         let bound = self.next;
         self.next = (bound * 2).min(self.max);
         jittered(bound)

@@ -23,6 +23,12 @@ impl SealedFrame {
         Revision(self.0.revision)
     }
 
+    /// Whether it changes something for a gate. One of audit events alone does not.
+    #[must_use]
+    pub fn has_changes(&self) -> bool {
+        !self.0.delta.is_empty()
+    }
+
     /// The size of its delta, in bytes.
     #[must_use]
     pub fn delta_bytes(&self) -> usize {
@@ -64,5 +70,36 @@ impl SealedChunk {
     #[must_use]
     pub fn into_message(self) -> v1::SnapshotChunk {
         self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sealed_batch_is_the_message_of_its_frame() {
+        let frame = Frame {
+            revision: Revision(7),
+            delta: Bytes::from_static(b"delta"),
+            audit_digest: [1; 32],
+        };
+        let sealed = SealedFrame::from(&frame);
+        assert_eq!(sealed.revision(), Revision(7));
+        assert_eq!(sealed.delta_bytes(), 5);
+
+        let message = sealed.into_message();
+        assert!(message.is_intact(&AnyStream));
+        assert_eq!((message.revision, &message.delta[..]), (7, &b"delta"[..]));
+    }
+
+    #[test]
+    fn a_sealed_chunk_says_where_it_belongs() {
+        let digest = Bytes::from_static(&[3; 32]);
+        let data = Bytes::from_static(b"piece");
+        let message = SealedChunk::new(100, digest.clone(), 40, data.clone()).into_message();
+        assert!(message.is_intact(&AnyStream));
+        assert_eq!((message.total_bytes, message.offset), (100, 40));
+        assert_eq!((message.sha256, message.data), (digest, data));
     }
 }

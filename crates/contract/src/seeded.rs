@@ -59,6 +59,7 @@ pub fn has(mistake: Mistake) -> bool {
     use std::sync::OnceLock;
 
     static MADE: OnceLock<Option<Mistake>> = OnceLock::new();
+    // Read once: every part of a process must make the same mistake.
     let made = MADE.get_or_init(|| match std::env::var("PORTCULLIS_SEEDED_BUG") {
         Ok(name) => Some(Mistake::parse(&name).expect("PORTCULLIS_SEEDED_BUG names a mistake")),
         Err(_) => None,

@@ -19,6 +19,7 @@ pub(crate) fn random<const N: usize>() -> Option<[u8; N]> {
     let (seed, used) = SEED.get()?;
     SEED.set(Some((seed, used + 1)));
     let mut bytes = [0; N];
+    // A digest has 32 bytes. A longer value takes several blocks, which their index tells apart.
     for (index, chunk) in (0_u64..).zip(bytes.chunks_mut(32)) {
         let block: Vec<u8> = [seed, used, index]
             .iter()

@@ -67,3 +67,21 @@ pub enum TextError {
         expected: &'static str,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_has_as_many_bytes_as_allowed_and_no_more() {
+        let parse = |text: &str| Text::<4>::parse(text).map(Text::into_string);
+        for good in ["", "abcd", "éé"] {
+            assert_eq!(parse(good).as_deref(), Ok(good));
+        }
+        let too_long = TextError::TooLong { bytes_max: 4 };
+        for long in ["abcde", "ééé"] {
+            assert_eq!(parse(long), Err(too_long));
+        }
+        assert_eq!(parse("a\nb"), Err(TextError::ControlCharacter));
+    }
+}

@@ -43,6 +43,7 @@ impl TraceParent {
         Some(Self {
             trace_id,
             span_id: u64::try_from(span_id).ok()?,
+            // The other flags say nothing about recording.
             sampled: flags & 1 == 1,
         })
     }

@@ -29,6 +29,7 @@ pub fn verdict<C: TokenClaims>(
 /// # Errors
 /// [`Rejection::Expired`], [`Rejection::NotYetValid`].
 pub fn check_time<C: TokenClaims>(identity: &Verified<C>, now: u64) -> Result<(), Rejection> {
+    // RFC 7519, section 4.1.4: not accepted on or after this time.
     if let Some(expires_at) = identity.expires_at()
         && now >= expires_at
     {

@@ -137,6 +137,12 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn a_key_lives_for_ten_years_with_their_leap_days() {
+        let days = 10 * 365 + 3;
+        assert_eq!(API_KEY_LIFETIME_MAX, Duration::from_secs(86_400) * days);
+    }
+
     fn key(expires: Option<i64>, ended: Option<i64>) -> ApiKey {
         ApiKey {
             id: ApiKeyId::generate(),

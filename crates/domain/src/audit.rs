@@ -46,6 +46,7 @@ impl PendingEvent {
             }
         }
         Self {
+            // Drawn before the first attempt, so that a repeated write is known by it.
             id: EventId::generate(),
             at,
             tenant_id: tenant_id.clone(),
@@ -155,6 +156,7 @@ impl TrailPosition {
     pub fn behind_revision(revision: Revision) -> Self {
         Self {
             revision,
+            // No event has this id, so all events of the revision are before the place.
             event: EventId::from_bytes([u8::MAX; 16]),
             ordinal: u32::MAX,
         }

@@ -71,6 +71,7 @@ impl ExportPlace {
             chain,
         };
         let mut marks = vec![mark];
+        // At each step, so that the marks stay few however long an export runs.
         marks.extend(thin(&self.marks, mark.revision));
         Self { position, marks }
     }
@@ -78,6 +79,7 @@ impl ExportPlace {
     /// The place behind a mark that it has passed. Events after the mark are delivered again.
     #[must_use]
     pub fn returned_to(&self, mark: TrailMark) -> Self {
+        // The later marks are of batches that this history does not have.
         let earlier = self.marks.iter().filter(|it| it.revision < mark.revision);
         let mut marks = vec![mark];
         marks.extend(earlier);
@@ -113,6 +115,8 @@ impl ExportPlace {
                 chain: Chain(chain.try_into().ok()?),
             });
         }
+        // Each place has a mark at its own revision. Without it nobody could tell which history the
+        // place is of.
         let is_at_position = decoded.first()?.revision == position.revision;
         is_at_position.then_some(Self {
             position,
@@ -217,11 +221,12 @@ mod tests {
         for revision in [10, 20, 30] {
             place = advance(&place, revision);
         }
-        let returned = place.returned_to(mark(10));
-        assert_eq!(returned.mark(), mark(10));
+        assert_eq!(revisions(&place), [20, 0]);
+        let returned = place.returned_to(mark(20));
+        assert_eq!(returned.mark(), mark(20));
         assert_eq!(
             returned.position(),
-            TrailPosition::behind_revision(Revision(10))
+            TrailPosition::behind_revision(Revision(20))
         );
         assert_eq!(revisions(&returned), [0]);
     }

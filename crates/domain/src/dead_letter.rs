@@ -48,3 +48,18 @@ pub enum DeadLetterAnswer {
     /// None, ever.
     Drop,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_audit_row_names_the_export_the_event_and_its_number() {
+        let id = DeadLetterId {
+            event: EventId::from_bytes([0x2a; 16]),
+            ordinal: 3,
+        };
+        let target = id.target("siem");
+        assert_eq!(target, format!("siem/{}/3", id.event));
+    }
+}

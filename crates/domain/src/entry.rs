@@ -369,6 +369,7 @@ impl Mutation {
             // It takes the way of those that it measures.
             | Self::Canary => true,
             // A stricter policy ends nothing by itself. The sweep ends sessions by revocations of its own.
+            // An erasure revokes when it begins, and its end has nothing left to revoke.
             Self::FinishErasure { .. }
             | Self::EnableUser { .. }
             | Self::SetUserRoles { .. }

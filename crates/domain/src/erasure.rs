@@ -60,6 +60,7 @@ impl ErasedCounts {
 /// The name by which API keys of an erased user are kept: revoked keys stay, so that gates can forget them in time.
 #[must_use]
 pub fn erased_owner(serial: u64) -> String {
+    // The serial tells the owners apart, and names nobody.
     format!("erased:{serial}")
 }
 

@@ -96,4 +96,12 @@ mod tests {
         }
         assert_eq!(seen, ExportKind::ALL);
     }
+
+    #[test]
+    fn a_kind_is_found_by_its_own_number_only() {
+        for kind in ExportKind::ALL {
+            assert_eq!(ExportKind::from_code(kind.code()), Some(kind));
+        }
+        assert_eq!(ExportKind::from_code(8), None);
+    }
 }

@@ -35,6 +35,8 @@ impl ProviderSession {
 
 /// Computes the key of an id of a provider.
 fn key(issuer: &str, id: &str) -> Option<ProviderKey> {
+    // Without this, all sessions whose id is unknown would have one key, and one logout would end
+    // them all.
     if id.is_empty() {
         return None;
     }

@@ -140,6 +140,18 @@ mod tests {
     }
 
     #[test]
+    fn of_two_keys_of_one_time_all_authorities_choose_the_same() {
+        let keys = [key("first", 1_000), key("second", 1_000)];
+        assert_eq!(current(&keys, 1_000), Some("second"));
+        assert_eq!(current(&keys, 999), Some("first"), "none is active");
+    }
+
+    #[test]
+    fn a_key_is_corrected_when_its_clock_was_five_minutes_ahead() {
+        assert_eq!(KEY_AHEAD_MAX, Duration::from_secs(300));
+    }
+
+    #[test]
     fn a_key_has_signed_until_a_later_one_did() {
         let tolerance = span(KEY_AHEAD_MAX);
         let (old, new) = (tolerance + 1_000, tolerance + 2_000);

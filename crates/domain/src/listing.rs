@@ -55,6 +55,7 @@ impl SessionFilter {
             tenant_id,
             user_id: None,
             state: None,
+            // In microseconds this is more than any age, so no session is too old.
             retention: Duration::MAX,
             names: NameFilter::default(),
             network: None,
@@ -248,6 +249,11 @@ pub fn address_key(address: IpAddr) -> [u8; 16] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_session_is_active_now_for_five_minutes() {
+        assert_eq!(ACTIVE_NOW_WINDOW, Duration::from_secs(300));
+    }
 
     #[test]
     fn a_network_has_all_its_addresses_and_no_other() {

@@ -79,6 +79,7 @@ fn without_commas(word: &str) -> &str {
 fn search_part(word: &str) -> String {
     let mut part = String::new();
     push_with_marks(&mut part, word);
+    // A longer part may stand within a word, so it must not ask for the mark before one.
     if word.chars().count() >= INNER_PART_CHARACTERS_MIN && part.starts_with(WORD) {
         part.remove(0);
     }
@@ -88,6 +89,7 @@ fn search_part(word: &str) -> String {
 fn key(name: &str) -> String {
     let mut key = String::new();
     push_with_marks(&mut key, &fold(name));
+    // Within a character the cut would panic.
     key.truncate(key.floor_char_boundary(KEY_BYTES_MAX));
     key
 }

@@ -91,6 +91,7 @@ pub fn current_secret(
             continue;
         }
         let is_active = secret.makes_from <= now;
+        // By number, which no clock can change, so all authorities agree.
         if is_active && newest_active.is_none_or(|newest| secret.id > newest.id) {
             newest_active = Some(secret);
         }

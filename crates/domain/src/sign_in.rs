@@ -134,6 +134,7 @@ impl SignIn {
         ];
         let mut details = Details::new();
         for (name, value) in known {
+            // Users see the details, and a name without a value would puzzle them.
             if !value.is_empty() {
                 details.insert(name.to_owned(), value);
             }

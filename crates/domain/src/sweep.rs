@@ -279,6 +279,9 @@ mod tests {
         assert!(!ends_with(&[gate(145, 150, 5), gate(50, 150, 5)], 150));
         // It reports again, and what it tells of is known.
         assert!(ends_with(&[gate(145, 150, 5), gate(149, 150, 5)], 150));
+        // A gate that went away with as much as every report may lack has told enough.
+        assert!(ends_with(&[gate(50, 50, 10)], 110));
+        assert!(!ends_with(&[gate(50, 50, 11)], 110));
         // A best-effort gate is cut off, and admits for as long as it may.
         assert!(!ends_with(&[gate(50, 50, 150)], 199));
     }

@@ -12,6 +12,7 @@ pub fn tidy(text: &str) -> String {
         .filter(|character| !character.is_control())
         .collect();
     let clean = clean.trim();
+    // The cut may leave a space at the end.
     clean[..clean.floor_char_boundary(TIDY_BYTES_MAX)]
         .trim_end()
         .to_owned()

@@ -21,6 +21,7 @@ impl Micros {
     /// Seconds since 1970, rounded down.
     #[must_use]
     pub fn seconds(self) -> u64 {
+        // Claims of tokens have no times before 1970.
         u64::try_from(self.0 / 1_000_000).unwrap_or(0)
     }
 

@@ -1,6 +1,7 @@
 //! The answers to requests that do not go on, by RFC 6750 and RFC 9470.
 
 use http::{HeaderName, HeaderValue, StatusCode, header};
+use portcullis_contract::rejection::Rejection;
 use portcullis_validator_core::http::Refusal;
 
 use crate::{
@@ -20,46 +21,24 @@ impl Deny {
     /// Returns the answer of a door for a request that never reaches the gate: unreadable, or the door failed.
     #[must_use]
     pub fn new(refused: &Refused) -> Self {
+        let reason = refused.reason();
         match refused {
-            Refused::Credential(rejection) => {
-                let refusal = Refusal::new(rejection);
-                let mut headers = refusal.headers().to_vec();
-                headers.retain(|(name, _)| {
-                    *name != header::CONTENT_TYPE && *name != header::CACHE_CONTROL
-                });
-                answer(
-                    refusal.status(),
-                    refusal.error(),
-                    rejection.reason(),
-                    "",
-                    headers,
-                )
-            }
-            Refused::Head(HeadProblem::TooLarge) => answer(
+            Refused::Credential(rejection) => refuse_credential(rejection),
+            Refused::Head(HeadProblem::TooLarge) => plain(
                 StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                 "invalid_request",
-                refused.reason(),
-                "",
-                Vec::new(),
+                reason,
             ),
-            Refused::Head(_) | Refused::Path(_) => answer(
-                StatusCode::BAD_REQUEST,
-                "invalid_request",
-                refused.reason(),
-                "",
-                Vec::new(),
-            ),
-            Refused::Demand(_) => answer(
-                StatusCode::FORBIDDEN,
-                "access_denied",
-                refused.reason(),
-                "",
-                Vec::new(),
-            ),
+            Refused::Head(_) | Refused::Path(_) => {
+                plain(StatusCode::BAD_REQUEST, "invalid_request", reason)
+            }
+            // Not 401: the credential is good, and a client would throw it away.
+            Refused::Demand(_) => plain(StatusCode::FORBIDDEN, "access_denied", reason),
+            // Not 500: the request is not at fault, and may succeed at once with another gate.
             Refused::Failed => answer(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "temporarily_unavailable",
-                refused.reason(),
+                reason,
                 "",
                 vec![(header::RETRY_AFTER, HeaderValue::from_static("1"))],
             ),
@@ -73,6 +52,7 @@ impl Deny {
             return step_up(reason, demands);
         }
         if demand == UnmetDemand::Scope {
+            // RFC 6750, section 3: the challenge tells the client what to ask for.
             let scope = demands.scopes.join(" ");
             let challenge = format!(r#"Bearer error="insufficient_scope", scope="{scope}""#);
             return answer(
@@ -128,6 +108,20 @@ impl Deny {
     }
 }
 
+fn refuse_credential(rejection: &Rejection) -> Deny {
+    let refusal = Refusal::new(rejection);
+    let mut headers = refusal.headers().to_vec();
+    // `answer` sets these two itself.
+    headers.retain(|(name, _)| *name != header::CONTENT_TYPE && *name != header::CACHE_CONTROL);
+    answer(
+        refusal.status(),
+        refusal.error(),
+        rejection.reason(),
+        "",
+        headers,
+    )
+}
+
 /// RFC 9470: the credential is good, and the user has to authenticate again, in another way or just now.
 fn step_up(reason: &'static str, demands: &Demands) -> Deny {
     const ERROR: &str = "insufficient_user_authentication";
@@ -136,11 +130,13 @@ fn step_up(reason: &'static str, demands: &Demands) -> Deny {
     for (name, value) in step_up_parameters(demands) {
         challenge.push_str(&format!(r#", {name}="{value}""#));
         let member = match name {
+            // A number in the body. In a challenge every value is quoted.
             "max_age" => format!(r#","{name}":{value}"#),
             _ => format!(r#","{name}":"{value}""#),
         };
         members.push_str(&member);
     }
+    // RFC 9470 has no parameter for methods, so the body alone names them.
     if !demands.amr.is_empty() {
         members.push_str(&format!(r#","amr":"{}""#, demands.amr.join(" ")));
     }
@@ -168,6 +164,11 @@ pub(crate) fn step_up_parameters(demands: &Demands) -> Vec<(&'static str, String
 fn challenge_value(challenge: &str) -> HeaderValue {
     // The words in it were checked when the rules were compiled.
     HeaderValue::from_str(challenge).unwrap_or(HeaderValue::from_static("Bearer"))
+}
+
+/// Makes an answer of which there is nothing more to say.
+fn plain(status: StatusCode, error: &'static str, reason: &'static str) -> Deny {
+    answer(status, error, reason, "", Vec::new())
 }
 
 /// Makes an answer. `members` are further members of the body's object, as JSON.

@@ -52,6 +52,7 @@ impl HeaderChanges {
             headers.remove(name);
         }
         for (name, value) in self.set {
+            // `insert` and not `append`: the upstream must find exactly one value.
             headers.insert(name, value);
         }
     }

@@ -28,6 +28,7 @@ pub(crate) fn check_session(
     }
     if let Some(max_age_seconds) = demands.max_age_seconds {
         // By the clock that gave the session its time of authentication.
+        // Without the time the gate is at fault and not the session: a new sign-in would not help.
         let now = now().ok_or(Rejection::Unready)?;
         if now.saturating_sub(identity.auth_time) > max_age_seconds {
             return Err(UnmetDemand::Age.into());

@@ -10,7 +10,7 @@ use crate::{
     lookup,
     refused::{HeadProblem, Refused},
     request::path_of,
-    rules::{Access, CompiledRules, Ruling},
+    rules::{Access, CompiledRules, Demands, Ruling},
 };
 
 /// The rule that decides about a request, and its demands. Its `Display` is for people.
@@ -79,6 +79,8 @@ fn split_url(url: &str) -> Result<(&str, &str), ExplainError> {
         .strip_prefix("https://")
         .or_else(|| url.strip_prefix("http://"))
         .ok_or(ExplainError::Url)?;
+    // At whatever ends the host for some client, so that the question shows how the gate reads odd
+    // spellings.
     match rest.find(['/', '?', '\\', '#']) {
         Some(at) => Ok(rest.split_at(at)),
         None => Ok((rest, "/")),
@@ -96,32 +98,53 @@ fn advice(refused: &Refused) -> &'static str {
 }
 
 fn describe(rule: &Ruling) -> String {
-    let demands = &rule.demands;
-    let access = match demands.access {
-        Access::Public => "anyone may pass",
-        Access::Session => "a session is required",
-        Access::ApiKey => "an API key is required",
-        Access::Either => "a session or an API key is required",
-    };
+    let access = describe_access(rule.demands.access);
     let mut text = if rule.index.is_some() {
         format!("{rule} decides: {access}")
     } else {
         format!("no rule matches: {access}")
     };
+    for (name, values) in describe_demands(&rule.demands) {
+        if !values.is_empty() {
+            add_line(&mut text, name, &values);
+        }
+    }
+    for (is_set, note) in notes(rule) {
+        if is_set {
+            add_line(&mut text, "also", note);
+        }
+    }
+    text
+}
+
+/// The demands beside the kind of credential. One that the rule does not have is empty.
+fn describe_demands(demands: &Demands) -> [(&'static str, String); 5] {
     let tenants: Vec<&str> = demands.tenants.iter().map(TenantId::as_str).collect();
-    let max_age = demands.max_age_seconds;
-    add_line(&mut text, "tenants", &tenants.join(", "));
-    add_line(&mut text, "scopes of an API key", &demands.scopes.join(" "));
-    add_line(&mut text, "acr, one of", &demands.acr.join(" "));
-    add_line(&mut text, "amr, all of", &demands.amr.join(" "));
-    add_line(
-        &mut text,
-        "authenticated within",
-        &max_age
-            .map(|seconds| format!("{seconds} s"))
-            .unwrap_or_default(),
-    );
-    for (is_set, note) in [
+    let max_age = match demands.max_age_seconds {
+        Some(seconds) => format!("{seconds} s"),
+        None => String::new(),
+    };
+    [
+        ("tenants", tenants.join(", ")),
+        ("scopes of an API key", demands.scopes.join(" ")),
+        ("acr, one of", demands.acr.join(" ")),
+        ("amr, all of", demands.amr.join(" ")),
+        ("authenticated within", max_age),
+    ]
+}
+
+fn describe_access(access: Access) -> &'static str {
+    match access {
+        Access::Public => "anyone may pass",
+        Access::Session => "a session is required",
+        Access::ApiKey => "an API key is required",
+        Access::Either => "a session or an API key is required",
+    }
+}
+
+/// All that a rule may do beside its demands, and whether it does.
+fn notes(rule: &Ruling) -> [(bool, &'static str); 6] {
+    [
         (rule.is_strict(), "refuses without a proof of freshness"),
         (rule.background, "is no use of the session"),
         (rule.pass_preflights, "passes preflights"),
@@ -134,17 +157,9 @@ fn describe(rule: &Ruling) -> String {
             rule.sign_in.is_some(),
             "redirects navigations to the sign-in address",
         ),
-    ] {
-        if is_set {
-            add_line(&mut text, "also", note);
-        }
-    }
-    text
+    ]
 }
 
-/// Adds a demand, if the rule has it.
 fn add_line(text: &mut String, name: &str, values: &str) {
-    if !values.is_empty() {
-        text.push_str(&format!("\n  {name}: {values}"));
-    }
+    text.push_str(&format!("\n  {name}: {values}"));
 }

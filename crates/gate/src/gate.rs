@@ -117,6 +117,8 @@ impl Gate {
                 return Ok((host, rule, true));
             }
         }
+        // A preflight that its rule does not pass is a request like any other, and the rule for
+        // OPTIONS decides.
         let rule = lookup::find(&self.rules, host.name, head.method, path)?;
         Ok((host, rule, false))
     }
@@ -131,36 +133,40 @@ impl Gate {
         if demands.access == Access::Public {
             return Ok(Subject::Anyone);
         }
-        let token = match find_token(head.headers, self.rules.cookie.as_deref()) {
-            Ok(token) => token,
+        let token = self.find_credential(head)?;
+        let info = self.request_info(head, rule);
+        // The engine's verdict first: a demand says nothing about a token that does not count.
+        if takes_api_key(demands.access, token) {
+            let identity = self.engine.check_api_key_by_clock(token, &info, clock)?;
+            check_api_key(demands, &identity)?;
+            Ok(Subject::ApiKey(identity))
+        } else {
+            let identity = self.engine.check_by_clock(token, &info, clock)?;
+            // The clock is read again only for a rule with `max_age`.
+            check_session(demands, &identity, || self.engine.unix_seconds_at(&clock()))?;
+            Ok(Subject::Session(identity))
+        }
+    }
+
+    fn find_credential<'h>(&self, head: &RequestHead<'h>) -> Result<&'h str, Refused> {
+        match find_token(head.headers, self.rules.cookie.as_deref()) {
+            Ok(token) => Ok(token),
             Err(rejection) => {
                 // The engine counts every verdict, also one without a token.
                 self.engine.record_refused(&rejection);
-                return Err(rejection.into());
+                Err(rejection.into())
             }
-        };
-        let takes_api_key = match demands.access {
-            Access::Public | Access::Session => false,
-            Access::ApiKey => true,
-            // What the token claims only chooses the check, which then verifies the claim.
-            Access::Either => claimed_kind(token) == Some(CredentialKind::ApiKey),
-        };
-        let info = RequestInfo {
+        }
+    }
+
+    fn request_info<'h>(&self, head: &RequestHead<'h>, rule: &Ruling) -> RequestInfo<'h> {
+        RequestInfo {
             ip: self.client_address(head),
             page: Some(head.target),
             background: rule.background,
             strict: rule.is_strict(),
             ..RequestInfo::default()
-        };
-        if takes_api_key {
-            let identity = self.engine.check_api_key_by_clock(token, &info, clock)?;
-            // After the engine's verdict: a demand says nothing about a token that does not count.
-            check_api_key(demands, &identity)?;
-            return Ok(Subject::ApiKey(identity));
         }
-        let identity = self.engine.check_by_clock(token, &info, clock)?;
-        check_session(demands, &identity, || self.engine.unix_seconds_at(&clock()))?;
-        Ok(Subject::Session(identity))
     }
 
     fn client_address(&self, head: &RequestHead<'_>) -> Option<IpAddr> {
@@ -212,6 +218,8 @@ impl Gate {
     }
 
     fn remove_credential(&self, head: &RequestHead<'_>, changes: &mut HeaderChanges) {
+        // Another scheme is no credential of this gate. It goes on, because the upstream may use
+        // it.
         if has_bearer(head.headers) {
             changes.remove.push(header::AUTHORIZATION);
         }
@@ -221,10 +229,21 @@ impl Gate {
         let Some(rest) = cookies_without(head.headers, cookie) else {
             return;
         };
+        // Removed first, because cookies may stand in several headers. The others go on in one.
         changes.remove.push(header::COOKIE);
         if !rest.is_empty() {
             changes.set.push((header::COOKIE, rest));
         }
+    }
+}
+
+/// Returns whether a token is to be checked as an API key.
+fn takes_api_key(access: Access, token: &str) -> bool {
+    match access {
+        Access::Public | Access::Session => false,
+        Access::ApiKey => true,
+        // What the token claims only chooses the check, which then verifies the claim.
+        Access::Either => claimed_kind(token) == Some(CredentialKind::ApiKey),
     }
 }
 

@@ -53,6 +53,7 @@ pub(crate) fn find_host<'a>(authority: &'a str, headers: &HeaderMap) -> Result<H
         return Err(HeadProblem::SeveralHosts.into());
     }
     // Nearly always the same text.
+    // A second parse of equal bytes would find the same host.
     if value.as_bytes() == authority.as_bytes() {
         return Ok(host);
     }
@@ -139,6 +140,7 @@ impl HostPattern {
             Self::Any => true,
             Self::Exact(name) => name.eq_ignore_ascii_case(host),
             Self::Below(suffix) => match host.len().checked_sub(suffix.len()) {
+                // The domain itself is not below itself.
                 None | Some(0) => false,
                 // Bytes, because a pattern could end inside of a character. Hosts of requests are ASCII.
                 Some(at) => host.as_bytes()[at..].eq_ignore_ascii_case(suffix.as_bytes()),

@@ -174,6 +174,7 @@ struct Values {
 impl Values {
     fn new() -> Self {
         Self {
+            // A usual identity fits, so that one allocation holds all values.
             text: Text(BytesMut::with_capacity(192)),
             ends: Vec::with_capacity(5),
         }
@@ -192,6 +193,7 @@ impl Values {
         for (name, end) in self.ends {
             let value = text.slice(start..end);
             start = end;
+            // No header for no value: an upstream must not take an empty text for an id.
             if value.is_empty() {
                 continue;
             }

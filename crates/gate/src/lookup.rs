@@ -21,13 +21,23 @@ pub(crate) fn find<'a>(
     method: &Method,
     path: &str,
 ) -> Result<&'a Ruling, PathProblem> {
-    let problem = match path::read(path, &UpstreamReads::default()) {
-        Ok(plain) => return Ok(first_match(rules, host, method, &plain)),
-        Err(problem) => problem,
-    };
+    match path::read(path, &UpstreamReads::default()) {
+        Ok(plain) => Ok(first_match(rules, host, method, &plain)),
+        Err(problem) => find_by_reading(rules, host, method, path).ok_or(problem),
+    }
+}
+
+/// Finds the rule that says how its upstream reads a path that could be read in two ways.
+fn find_by_reading<'a>(
+    rules: &'a CompiledRules,
+    host: &str,
+    method: &Method,
+    path: &str,
+) -> Option<&'a Ruling> {
     // The reading of the rule before, because neighbours often share one.
     let mut last: Option<(UpstreamReads, Option<Cow<'_, str>>)> = None;
     for rule in &rules.rules {
+        // Such a rule refuses the path: that was the first reading.
         if rule.reads == UpstreamReads::default() {
             continue;
         }
@@ -37,17 +47,14 @@ pub(crate) fn find<'a>(
         let Some((_, Some(read))) = &last else {
             continue;
         };
-        if !rule.matches(host, method, &PathText::new(read)) {
-            continue;
+        if rule.matches(host, method, &PathText::new(read)) {
+            // If an earlier rule takes this reading, it is not known which of the two its upstream
+            // follows.
+            let first = first_match(rules, host, method, read);
+            return (first.index == rule.index).then_some(rule);
         }
-        let first = first_match(rules, host, method, read);
-        return if first.index == rule.index {
-            Ok(rule)
-        } else {
-            Err(problem)
-        };
     }
-    Err(problem)
+    None
 }
 
 fn first_match<'a>(

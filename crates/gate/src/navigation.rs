@@ -39,6 +39,8 @@ fn is_zero_weight(parameter: &str) -> bool {
 
 /// Returns the method that a browser asks about before another site may use it, by the Fetch standard.
 pub(crate) fn preflight_method(method: &Method, headers: &HeaderMap) -> Option<Method> {
+    // A browser sends a preflight always with its origin. Any other OPTIONS is a request of its
+    // own, and needs a credential where its rule says so.
     if *method != Method::OPTIONS || !headers.contains_key(header::ORIGIN) {
         return None;
     }

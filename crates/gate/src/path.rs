@@ -95,9 +95,12 @@ pub(crate) fn read<'a>(path: &'a str, reads: &UpstreamReads) -> Result<Cow<'a, s
     if decoded.chars().any(char::is_control) {
         return Err(PathProblem::ControlCharacter);
     }
+    // Before the segments are looked at: for an upstream that folds them, these characters would
+    // make other segments.
     if reads.lookalikes.is_none() && has_lookalike(&decoded) {
         return Err(PathProblem::Lookalike);
     }
+    // After decoding: an upstream resolves the dots and slashes that it sees then.
     resolve(&decoded, reads).map(Cow::Owned)
 }
 
@@ -165,6 +168,8 @@ fn decode(path: &[u8], reads: &UpstreamReads) -> Result<Vec<u8>, PathProblem> {
         rest = behind;
         match byte {
             b'%' => {
+                // Decoded once, as the upstream does. What was decoded is never looked at for
+                // another encoding.
                 let (value, behind) = decode_byte(rest)?;
                 rest = behind;
                 push_encoded(&mut decoded, value, reads)?;
@@ -275,30 +280,44 @@ fn resolve(decoded: &str, reads: &UpstreamReads) -> Result<String, PathProblem> 
                 Some(DoubleSlashReading::Merged) => {}
                 Some(DoubleSlashReading::Kept) => segments.push(""),
             },
-            "." | ".." => match reads.dot_segments {
-                None => return Err(PathProblem::DotSegment),
-                Some(DotSegmentReading::Literal) => segments.push(segment),
-                Some(DotSegmentReading::Resolved) => {
-                    if segment == ".." {
-                        segments.pop().ok_or(PathProblem::AboveRoot)?;
-                    }
-                    // `/a/..` is `/`, and `/a/.` is `/a/`.
-                    if is_last {
-                        segments.push("");
-                    }
-                }
-            },
+            "." | ".." => push_dots(&mut segments, segment, is_last, reads)?,
             _ if segment.trim().len() < segment.len() => return Err(PathProblem::SpaceAtEdge),
             _ => segments.push(segment),
         }
     }
+    Ok(join(&segments))
+}
 
-    let mut path = String::with_capacity(decoded.len());
+fn push_dots<'a>(
+    segments: &mut Vec<&'a str>,
+    dots: &'a str,
+    is_last: bool,
+    reads: &UpstreamReads,
+) -> Result<(), PathProblem> {
+    match reads.dot_segments {
+        None => return Err(PathProblem::DotSegment),
+        Some(DotSegmentReading::Literal) => segments.push(dots),
+        Some(DotSegmentReading::Resolved) => {
+            if dots == ".." {
+                segments.pop().ok_or(PathProblem::AboveRoot)?;
+            }
+            // `/a/..` is `/`, and `/a/.` is `/a/`.
+            if is_last {
+                segments.push("");
+            }
+        }
+    }
+    Ok(())
+}
+
+fn join(segments: &[&str]) -> String {
+    let bytes = segments.iter().map(|segment| segment.len() + 1).sum();
+    let mut path = String::with_capacity(bytes);
     for segment in segments {
         path.push('/');
         path.push_str(segment);
     }
-    Ok(path)
+    path
 }
 
 #[cfg(test)]

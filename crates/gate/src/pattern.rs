@@ -52,11 +52,7 @@ impl PathPattern {
     /// Compiles a pattern. Public rules are exact: another spelling of their path could be another resource.
     pub(crate) fn parse(text: &str, exact: bool) -> Result<Self, String> {
         let segments = parse_segments(text)?;
-        let text_to_match = if exact {
-            text.to_owned()
-        } else {
-            text.to_lowercase()
-        };
+        let text_to_match = fold(text, exact);
         let prefix = static_prefix(&text_to_match);
         Ok(Self {
             router: build_router(&text_to_match, &segments, exact)?,
@@ -78,6 +74,7 @@ impl PathPattern {
         } else {
             path.folded()
         };
+        // Most rules are told apart here, which costs less than a walk through the router.
         if !path.starts_with(&self.prefix) {
             return false;
         }
@@ -104,24 +101,32 @@ fn covers(one: &[Segment], other: &[Segment], exact: bool) -> bool {
     let Some((other_first, other_rest)) = other.split_first() else {
         return false;
     };
-    let fold = |text: &str| {
-        if exact {
-            text.to_owned()
-        } else {
-            text.to_lowercase()
-        }
-    };
-    let covered = match (first, other_first) {
-        (_, Segment::Rest) => false,
-        (Segment::Static(one), Segment::Static(other)) => fold(one) == fold(other),
-        (Segment::Static(_), Segment::Parameter(_)) => false,
-        (Segment::Parameter(prefix), Segment::Static(text)) => {
-            text.len() > prefix.len() && fold(text).starts_with(&fold(prefix))
-        }
-        (Segment::Parameter(one), Segment::Parameter(other)) => fold(other).starts_with(&fold(one)),
+    covers_segment(first, other_first, exact) && covers(rest, other_rest, exact)
+}
+
+/// Returns whether a segment matches every text that the other one describes.
+fn covers_segment(one: &Segment, other: &Segment, exact: bool) -> bool {
+    match (one, other) {
         (Segment::Rest, _) => true,
-    };
-    covered && covers(rest, other_rest, exact)
+        (_, Segment::Rest) | (Segment::Static(_), Segment::Parameter(_)) => false,
+        (Segment::Static(one), Segment::Static(other)) => fold(one, exact) == fold(other, exact),
+        (Segment::Parameter(prefix), Segment::Static(text)) => {
+            // A parameter takes at least one character.
+            text.len() > prefix.len() && fold(text, exact).starts_with(&fold(prefix, exact))
+        }
+        (Segment::Parameter(one), Segment::Parameter(other)) => {
+            fold(other, exact).starts_with(&fold(one, exact))
+        }
+    }
+}
+
+/// A text as it is compared: in small letters, unless the pattern is exact.
+fn fold(text: &str, exact: bool) -> String {
+    if exact {
+        text.to_owned()
+    } else {
+        text.to_lowercase()
+    }
 }
 
 fn parse_segments(text: &str) -> Result<Vec<Segment>, String> {
@@ -144,19 +149,21 @@ fn parse_segment(part: &str, is_last: bool) -> Result<Segment, String> {
     if part == "." || part == ".." {
         return Err("must not have a dot segment".to_owned());
     }
-    if part.contains(|character: char| "?#;\\%".contains(character) || character.is_control()) {
+    if part.contains(is_never_in_a_path) {
         return Err(
             "must be a path as the upstream reads it: decoded, without a query, `;`, `\\` and `%`"
                 .to_owned(),
         );
     }
+    match part.split_once('{') {
+        Some((prefix, parameter)) => parse_parameter(prefix, parameter, is_last),
+        None if part.contains('}') => Err("has a `}` without `{`".to_owned()),
+        None => Ok(Segment::Static(part.to_owned())),
+    }
+}
 
-    let Some((prefix, parameter)) = part.split_once('{') else {
-        if part.contains('}') {
-            return Err("has a `}` without `{`".to_owned());
-        }
-        return Ok(Segment::Static(part.to_owned()));
-    };
+/// Parses a segment with a parameter, which begins behind its `{`.
+fn parse_parameter(prefix: &str, parameter: &str, is_last: bool) -> Result<Segment, String> {
     let Some(name) = parameter.strip_suffix('}') else {
         return Err("must have a parameter as `{name}` or `{*name}` up to the next `/`".to_owned());
     };
@@ -164,11 +171,7 @@ fn parse_segment(part: &str, is_last: bool) -> Result<Segment, String> {
         Some(name) => (true, name),
         None => (false, name),
     };
-    if name.is_empty()
-        || !name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-    {
+    if name.is_empty() || !name.bytes().all(is_name_byte) {
         return Err("must name its parameters with letters, digits and `_`".to_owned());
     }
     if !is_rest {
@@ -180,6 +183,14 @@ fn parse_segment(part: &str, is_last: bool) -> Result<Segment, String> {
     Ok(Segment::Rest)
 }
 
+fn is_never_in_a_path(character: char) -> bool {
+    "?#;\\%".contains(character) || character.is_control()
+}
+
+fn is_name_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
 fn static_prefix(text: &str) -> String {
     let prefix = text.split('{').next().unwrap_or_default();
     // A slash at the end is optional for most patterns.
@@ -188,26 +199,27 @@ fn static_prefix(text: &str) -> String {
 
 fn build_router(text: &str, segments: &[Segment], exact: bool) -> Result<Router<()>, String> {
     let mut router = Router::new();
-    let mut insert = |route: &str| {
-        let route = if route.is_empty() { "/" } else { route };
-        match router.insert(route, ()) {
-            // `/{*rest}` and its directory may be the same route.
-            Ok(()) | Err(matchit::InsertError::Conflict { .. }) => Ok(()),
-            Err(error) => Err(error.to_string()),
-        }
-    };
-    insert(text)?;
+    insert(&mut router, text)?;
     if segments.last() == Some(&Segment::Rest) {
         let directory = text.rsplit_once('/').map_or("", |(directory, _)| directory);
-        insert(directory)?;
-        insert(&format!("{directory}/"))?;
+        insert(&mut router, directory)?;
+        insert(&mut router, &format!("{directory}/"))?;
     } else if !exact {
         match text.strip_suffix('/') {
-            Some(without) => insert(without)?,
-            None => insert(&format!("{text}/"))?,
+            Some(without) => insert(&mut router, without)?,
+            None => insert(&mut router, &format!("{text}/"))?,
         }
     }
     Ok(router)
+}
+
+fn insert(router: &mut Router<()>, route: &str) -> Result<(), String> {
+    let route = if route.is_empty() { "/" } else { route };
+    match router.insert(route, ()) {
+        // `/{*rest}` and its directory may be the same route.
+        Ok(()) | Err(matchit::InsertError::Conflict { .. }) => Ok(()),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 #[cfg(test)]

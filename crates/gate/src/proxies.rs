@@ -116,31 +116,34 @@ fn refused(problem: String) -> BuildError {
 
 /// Reads `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]`, `[2001:db8::1]:80` and `fe80::1%eth0`.
 fn parse_address(entry: &[u8]) -> Option<IpAddr> {
-    let text = std::str::from_utf8(entry).ok()?;
-    let host = if let Some(rest) = text.strip_prefix('[') {
-        let (host, rest) = rest.split_once(']')?;
-        if !rest.is_empty() {
-            check_port(rest.strip_prefix(':')?)?;
-        }
-        // Only IPv6 is written in brackets.
-        host.contains(':').then_some(host)?
-    } else {
-        match text.split_once(':') {
-            // One colon separates a port. An address of IPv6 has two at least.
-            Some((host, port)) if !port.contains(':') => {
-                check_port(port)?;
-                host
-            }
-            _ => text,
-        }
-    };
-
+    let host = without_port(std::str::from_utf8(entry).ok()?)?;
     let host = match host.split_once('%') {
         Some((address, zone)) if address.contains(':') && !zone.is_empty() => address,
         _ => host,
     };
     let address = host.parse::<IpAddr>().ok()?.to_canonical();
+    // No client calls from such an address. A wrong one is worse than none.
     (!address.is_unspecified() && !address.is_multicast()).then_some(address)
+}
+
+/// Takes the brackets and the port from an address. `None` when they are malformed.
+fn without_port(text: &str) -> Option<&str> {
+    if let Some(rest) = text.strip_prefix('[') {
+        let (host, rest) = rest.split_once(']')?;
+        if !rest.is_empty() {
+            check_port(rest.strip_prefix(':')?)?;
+        }
+        // Only IPv6 is written in brackets.
+        return host.contains(':').then_some(host);
+    }
+    match text.split_once(':') {
+        // One colon separates a port. An address of IPv6 has two at least.
+        Some((host, port)) if !port.contains(':') => {
+            check_port(port)?;
+            Some(host)
+        }
+        _ => Some(text),
+    }
 }
 
 fn check_port(text: &str) -> Option<()> {

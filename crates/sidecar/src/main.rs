@@ -92,8 +92,11 @@ async fn run(cli: Cli) -> Result<()> {
         operations = %addresses.operations,
         "listening"
     );
+    // After the listeners are open: units that wait for this one connect at once.
     tell_service_manager(&NotifyState::Ready);
 
+    // By a timer of the runtime and no thread of its own: a process whose tasks are stuck must not
+    // look alive.
     tokio::select! {
         () = signal => {}
         never = feed_watchdog() => match never {},

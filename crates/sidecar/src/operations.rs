@@ -70,6 +70,8 @@ impl Handler for Operations {
         let (status, text) = self.answer(request.uri().path());
         let mut response = Response::new(Full::new(Bytes::from(text)));
         *response.status_mut() = status;
+        // Prometheus asks for the version of its format. The other two paths are read by people and
+        // by their status.
         let content_type = HeaderValue::from_static("text/plain; version=0.0.4");
         response
             .headers_mut()

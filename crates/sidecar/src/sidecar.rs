@@ -98,19 +98,11 @@ impl Sidecar {
         let telemetry = Telemetry::start()?;
         let meter = telemetry.meter();
         validator.observe(&meter);
-        let instruments = Arc::new(Instruments::new(&meter));
 
-        let parts = Parts {
-            limits: config.limits.clone(),
-            instruments,
-            close: CancellationToken::new(),
-            tasks: TaskTracker::new(),
-        };
-        let operations_parts = Parts {
-            close: CancellationToken::new(),
-            tasks: TaskTracker::new(),
-            ..parts.clone()
-        };
+        let parts = Parts::new(config, Arc::new(Instruments::new(&meter)));
+        // Operations end after the doors, so that the readiness tells of the drain. They have a
+        // token and a tracker of their own for that.
+        let operations_parts = parts.with_own_end();
         let sidecar = Self {
             addresses,
             validator: validator.clone(),
@@ -124,22 +116,45 @@ impl Sidecar {
         let operations = Operations::new(validator, telemetry, Arc::clone(&sidecar.draining));
         operations_parts.serve(listeners.operations, Protocol::Http1, operations)?;
         if let Some(opened) = listeners.forward_auth {
-            let door = ForwardAuth::new(sidecar.judge(config, &parts)?);
-            parts.serve(opened, Protocol::Http1, door)?;
+            sidecar.serve_forward_auth(config, &parts, opened)?;
         }
         if let Some(opened) = listeners.ext_authz {
-            let (reporter, health) = tonic_health::server::health_reporter();
-            let judge = sidecar.judge(config, &parts)?;
-            let door = ExtAuthz::new(judge, health, config.rules.cookie.clone());
-            parts.serve(opened, Protocol::Http2, door)?;
-            let validator = sidecar.validator.clone();
-            let close = parts.close.clone();
-            parts.tasks.spawn(report_health(validator, reporter, close));
+            sidecar.serve_ext_authz(config, &parts, opened)?;
         }
         Ok(sidecar)
     }
 
+    fn serve_forward_auth(
+        &self,
+        config: &Config,
+        parts: &Parts,
+        opened: Opened,
+    ) -> Result<(), ConfigError> {
+        let door = ForwardAuth::new(self.judge(config, parts)?);
+        parts.serve(opened, Protocol::Http1, door)
+    }
+
+    /// Serves the door for Envoy, with gRPC health beside it.
+    fn serve_ext_authz(
+        &self,
+        config: &Config,
+        parts: &Parts,
+        opened: Opened,
+    ) -> Result<(), ConfigError> {
+        let (reporter, health) = tonic_health::server::health_reporter();
+        let judge = self.judge(config, parts)?;
+        let door = ExtAuthz::new(judge, health, config.rules.cookie.clone());
+        parts.serve(opened, Protocol::Http2, door)?;
+
+        let validator = self.validator.clone();
+        let close = parts.close.clone();
+        parts.tasks.spawn(report_health(validator, reporter, close));
+        Ok(())
+    }
+
     fn judge(&self, config: &Config, parts: &Parts) -> Result<Judge, ConfigError> {
+        // A new one for each door, so that bad checks at one door do not silence the log about the
+        // other.
         let engine = Arc::clone(self.validator.engine());
         let gate = Gate::new(engine, &config.rules).map_err(config::of_rules)?;
         Ok(Judge::new(gate, Arc::clone(&parts.instruments)))
@@ -160,6 +175,8 @@ impl Sidecar {
     /// Ends the sidecar: it accepts no more connections, finishes the checks that run, and reports the last use of
     /// sessions.
     pub async fn shut_down(self) {
+        // Before the doors close, so that the readiness never says `ready` while they take no
+        // connection.
         self.draining.store(true, Relaxed);
         self.close_doors.cancel();
         self.doors.close();
@@ -257,6 +274,24 @@ struct Parts {
 }
 
 impl Parts {
+    fn new(config: &Config, instruments: Arc<Instruments>) -> Self {
+        Self {
+            limits: config.limits.clone(),
+            instruments,
+            close: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        }
+    }
+
+    /// The same parts for listeners that end at another time.
+    fn with_own_end(&self) -> Self {
+        Self {
+            close: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            ..self.clone()
+        }
+    }
+
     /// Serves a listener in a task of its own.
     fn serve(
         &self,
@@ -264,6 +299,8 @@ impl Parts {
         protocol: Protocol,
         handler: impl Handler,
     ) -> Result<(), ConfigError> {
+        // Read again after `check`. If the files have changed and are wrong now, the start fails;
+        // the listener never falls back to plain text.
         let tls = opened.config.read_tls(opened.section)?;
         let handling = Arc::new(Handling {
             name: opened.section,
@@ -287,6 +324,7 @@ impl Parts {
 /// Keeps gRPC health at the readiness until the doors close.
 async fn report_health(validator: Validator, reporter: HealthReporter, close: CancellationToken) {
     let mut looks = interval(LOOK_INTERVAL);
+    // After a pause one look is enough, because only the readiness of this moment counts.
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut reported = None;
     // A view grows stale without any message, so the readiness is looked at again and again.
@@ -295,6 +333,7 @@ async fn report_health(validator: Validator, reporter: HealthReporter, close: Ca
             true => ServingStatus::Serving,
             false => ServingStatus::NotServing,
         };
+        // Changes only: each one wakes all clients that watch the health.
         if reported != Some(status) {
             set_health(&reporter, status).await;
             reported = Some(status);

@@ -116,6 +116,7 @@ impl Instruments {
     pub(crate) fn record_check(&self, door: Door, decision: &Decision, duration: Duration) {
         let door = KeyValue::new("portcullis.door", door.name());
         let verdict = KeyValue::new("portcullis.verdict", verdict(decision));
+        // Without the verdict: each of its values would be another 13 buckets of every door.
         self.durations
             .record(duration.as_secs_f64(), std::slice::from_ref(&door));
         self.checks.add(1, &[door, verdict]);

@@ -165,10 +165,7 @@ pub struct ArchiveFault {
 /// The first line that does not match.
 pub fn verify_archive(input: impl BufRead) -> Result<ArchiveSummary, ArchiveFault> {
     let mut lines = Lines { input, number: 0 };
-    let head = match lines.next()? {
-        Some(ArchiveLine::Archive(head)) if head.format == ARCHIVE_FORMAT => head,
-        _ => return Err(lines.fault(None, "the file is not an archive of this format")),
-    };
+    let head = lines.read_head()?;
     let mut at = Place::new(&head);
     loop {
         match lines.next()? {
@@ -177,12 +174,7 @@ pub fn verify_archive(input: impl BufRead) -> Result<ArchiveSummary, ArchiveFaul
                 checked.map_err(|problem| lines.fault(Some(batch.revision), problem))?;
             }
             Some(ArchiveLine::End(end)) => {
-                if end != at.end() {
-                    return Err(lines.fault(None, "batches are missing or added"));
-                }
-                if lines.next()?.is_some() {
-                    return Err(lines.fault(None, "there is something behind the end"));
-                }
+                lines.check_end(end, &at)?;
                 return Ok(ArchiveSummary {
                     head,
                     end,
@@ -253,6 +245,7 @@ impl<R: BufRead> Lines<R> {
     fn next(&mut self) -> Result<Option<ArchiveLine>, ArchiveFault> {
         self.number += 1;
         let mut line = Vec::new();
+        // A file without an end of line would otherwise be read into memory whole.
         let mut bounded = self.input.by_ref().take(LINE_BYTES_MAX);
         let read = bounded.read_until(b'\n', &mut line);
         let length = read.map_err(|error| self.fault(None, format!("cannot be read: {error}")))?;
@@ -268,6 +261,24 @@ impl<R: BufRead> Lines<R> {
             let problem = format!("is no line of an archive: column {}", error.column());
             self.fault(None, problem)
         })
+    }
+
+    fn read_head(&mut self) -> Result<ArchiveHead, ArchiveFault> {
+        match self.next()? {
+            Some(ArchiveLine::Archive(head)) if head.format == ARCHIVE_FORMAT => Ok(head),
+            _ => Err(self.fault(None, "the file is not an archive of this format")),
+        }
+    }
+
+    /// Checks that the last line fits the place that the lines before it lead to, and that nothing is behind it.
+    fn check_end(&mut self, end: ArchiveEnd, at: &Place) -> Result<(), ArchiveFault> {
+        if end != at.end() {
+            return Err(self.fault(None, "batches are missing or added"));
+        }
+        if self.next()?.is_some() {
+            return Err(self.fault(None, "there is something behind the end"));
+        }
+        Ok(())
     }
 
     fn fault(&self, revision: Option<u64>, problem: impl Into<String>) -> ArchiveFault {

@@ -62,6 +62,8 @@ impl Outage {
 
     /// Records that a part failed. The error's text must hold no values.
     pub fn record_failure(&self, part: &'static str, error: &dyn Display) {
+        // Set under the lock, like the success that clears it. Otherwise a success could clear it
+        // behind a failure, and hide that until the next one.
         let mut state = self.state();
         self.away.store(true, Ordering::Relaxed);
         let line = state.record_failure(part, Instant::now());

@@ -4,7 +4,7 @@
 //! runs on it, until a contraction says otherwise: the table `compatibility` has the least schema that a version must know.
 //! So authorities of two versions run side by side, and a version can be rolled back.
 
-use std::fmt;
+use std::{cmp::Ordering, fmt};
 
 use portcullis_contract::delta::LOG_VERSION;
 use refinery::Migration;
@@ -119,9 +119,20 @@ pub(crate) fn compare(
     compatibility: Compatibility,
 ) -> Result<Standing, StoreError> {
     let known = schema.version();
-    let newest = applied.iter().map(|applied| applied.version).max();
-    let newest = newest.unwrap_or(0);
+    let versions = applied.iter().map(|applied| applied.version);
+    // A new database has no migration yet. It is behind every schema.
+    let newest = versions.max().unwrap_or(0);
+    check_wording(schema, applied, newest)?;
+    check_compatibility(compatibility, newest, known)?;
+    match newest.cmp(&known) {
+        Ordering::Less => Ok(Standing::Behind),
+        Ordering::Equal => Ok(Standing::Current),
+        Ordering::Greater => Ok(Standing::Ahead),
+    }
+}
 
+/// Fails when a migration of the schema was applied in another wording, or left out.
+fn check_wording(schema: &Schema, applied: &[Applied], newest: i32) -> Result<(), StoreError> {
     for migration in schema.migrations() {
         let version = migration.version();
         let found = applied.iter().find(|applied| applied.version == version);
@@ -133,7 +144,17 @@ pub(crate) fn compare(
             None => {}
         }
     }
+    Ok(())
+}
 
+/// Fails when a version that knows the schema `known` cannot run on the database, whose last migration is `newest`.
+fn check_compatibility(
+    compatibility: Compatibility,
+    newest: i32,
+    known: i32,
+) -> Result<(), StoreError> {
+    // The number of the schema alone says nothing: a later version may only have added, and this
+    // one still runs.
     if compatibility.schema_from > known {
         return Err(StoreError::SchemaTooNew {
             schema: newest,
@@ -147,11 +168,7 @@ pub(crate) fn compare(
             known: LOG_VERSION,
         });
     }
-    match newest.cmp(&known) {
-        std::cmp::Ordering::Less => Ok(Standing::Behind),
-        std::cmp::Ordering::Equal => Ok(Standing::Current),
-        std::cmp::Ordering::Greater => Ok(Standing::Ahead),
-    }
+    Ok(())
 }
 
 /// Whether a migration has to run outside a transaction.

@@ -111,22 +111,26 @@ impl Activity {
 
         let millis = now.millis().saturating_sub(self.last.load(Relaxed));
         let age = Duration::from_millis(millis.min(AGE_MILLIS_MAX));
-        // A request that holds the lock has newer facts, which the next report takes along.
-        let (ip, last_page) = match self.last_seen.try_lock() {
-            Ok(last_seen) => (last_seen.ip, last_seen.page.clone()),
-            Err(_) => (None, String::new()),
-        };
+        let (ip, last_page) = self.copy_last_seen();
         Some(v1::Activity {
             tenant_id: claims.tenant_id().to_string(),
             credential_id: claims.credential_id(),
             requests,
             age: age.try_into().ok(),
-            // A socket of both versions of IP writes IPv4 addresses as IPv6. People know them as IPv4.
-            ip: ip
-                .map(|ip| ip.to_canonical().to_string())
-                .unwrap_or_default(),
+            ip,
             last_page,
         })
+    }
+
+    /// Returns the address and the page of the last use, as a report has them.
+    fn copy_last_seen(&self) -> (String, String) {
+        let Ok(last_seen) = self.last_seen.try_lock() else {
+            // A request that holds the lock has newer facts, which the next report takes along.
+            return (String::new(), String::new());
+        };
+        // A socket of both versions of IP writes IPv4 addresses as IPv6. People know them as IPv4.
+        let ip = last_seen.ip.map(|ip| ip.to_canonical().to_string());
+        (ip.unwrap_or_default(), last_seen.page.clone())
     }
 }
 
@@ -160,6 +164,11 @@ mod tests {
             511,
             "no letter is cut in two"
         );
+    }
+
+    #[test]
+    fn no_request_is_reported_as_older_than_a_day() {
+        assert_eq!(Duration::from_millis(AGE_MILLIS_MAX).as_secs(), 86_400);
     }
 
     #[test]

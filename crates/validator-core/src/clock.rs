@@ -101,6 +101,13 @@ mod tests {
     }
 
     #[test]
+    fn the_boot_clock_is_read_in_two_units() {
+        let mark = Mark::from_clocks(Duration::from_micros(3_004_005), Duration::ZERO);
+        assert_eq!(mark.millis(), 3_004);
+        assert_eq!(mark.micros(), 3_004_005);
+    }
+
+    #[test]
     fn time_passes() {
         let earlier = Mark::now();
         assert!(Mark::now().since(&earlier) < Duration::from_secs(5));

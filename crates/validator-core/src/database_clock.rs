@@ -123,6 +123,23 @@ mod tests {
     }
 
     #[test]
+    fn a_skew_of_the_bound_itself_is_allowed() {
+        let uncertainty = Duration::from_secs(1);
+        for (ahead_micros, exceeds) in [
+            (301_000_000, false),
+            (301_000_001, true),
+            (-301_000_000, false),
+            (-301_000_001, true),
+        ] {
+            let skew = Skew {
+                ahead_micros,
+                uncertainty,
+            };
+            assert_eq!(skew.exceeds(BOUND), exceeds, "{ahead_micros}");
+        }
+    }
+
+    #[test]
     fn a_slow_answer_makes_no_skew() {
         let asked = Mark::at(100, 1_000_100);
         let answered = Mark::at(1_100, 1_001_100);

@@ -1,6 +1,7 @@
 //! The end of an identity, for streams that outlive the request that opened them.
 
 use std::{
+    future,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
@@ -9,7 +10,11 @@ use std::{
 use portcullis_contract::rejection::Rejection;
 use slab::Slab;
 
-use crate::sync::{AtomicUsize, Mutex, MutexGuard, Ordering::Relaxed, PoisonError};
+use crate::sync::{
+    AtomicUsize, Mutex, MutexGuard,
+    Ordering::{AcqRel, Relaxed},
+    PoisonError,
+};
 
 /// The parts of the waiting futures, each with its own lock. One part is locked while it is judged, so a stream that
 /// begins or ends meanwhile seldom waits.
@@ -41,6 +46,11 @@ pub(crate) struct Waiting {
     parts: Box<[Mutex<Slab<Waiter>>]>,
     /// The part that takes the next future.
     next: AtomicUsize,
+    /// The number of futures in all parts. Read by writing: then a read that comes before a future arrives passes on all
+    /// that happened before it, and the future judges its identity by that.
+    count: AtomicUsize,
+    /// Wakes the host, which sleeps while no future waits.
+    host: Mutex<Option<Waker>>,
 }
 
 /// The place of a waiter: its part, and its key there.
@@ -61,11 +71,29 @@ impl Waiting {
         Self {
             parts: (0..PARTS).map(|_| Mutex::default()).collect(),
             next: AtomicUsize::new(0),
+            count: AtomicUsize::new(0),
+            host: Mutex::new(None),
         }
+    }
+
+    /// Resolves while a future waits. One task at a time is woken.
+    pub(crate) fn some(&self) -> impl Future<Output = ()> {
+        future::poll_fn(|context| {
+            // Before the count is read: a future that arrives after that finds the waker.
+            *lock(&self.host) = Some(context.waker().clone());
+            match self.len() {
+                0 => Poll::Pending,
+                _ => Poll::Ready(()),
+            }
+        })
     }
 
     /// Wakes every future whose identity has ended.
     pub(crate) fn wake_ended(&self) {
+        // Most gates have no streams, and the parts are many lines of memory.
+        if self.len() == 0 {
+            return;
+        }
         for part in 0..self.parts.len() {
             let ended = self.ended_of(part);
             // Without the lock: a waker runs code of the host, which may drop the future at once.
@@ -87,11 +115,7 @@ impl Waiting {
 
     /// The number of futures that wait.
     pub(crate) fn len(&self) -> usize {
-        let mut waiting = 0;
-        for part in 0..self.parts.len() {
-            waiting += self.part(part).len();
-        }
-        waiting
+        self.count.fetch_add(0, AcqRel)
     }
 
     fn add(&self, identity: &Arc<dyn Judged>, strict: bool, waker: &Waker) -> Place {
@@ -102,7 +126,18 @@ impl Waiting {
             waker: waker.clone(),
         };
         let key = self.part(part).insert(waiter);
+        if self.count.fetch_add(1, AcqRel) == 0 {
+            self.wake_host();
+        }
         Place { part, key }
+    }
+
+    fn wake_host(&self) {
+        let host = lock(&self.host).take();
+        // Without the lock: a waker runs code of the host.
+        if let Some(host) = host {
+            host.wake();
+        }
     }
 
     /// Makes `waker` the one to wake: the future may have moved to another task.
@@ -117,15 +152,20 @@ impl Waiting {
     fn remove(&self, place: Place) {
         // Dropped without the lock, as in `renew`.
         let removed = self.part(place.part).try_remove(place.key);
+        if removed.is_some() {
+            self.count.fetch_sub(1, AcqRel);
+        }
         drop(removed);
     }
 
     fn part(&self, part: usize) -> MutexGuard<'_, Slab<Waiter>> {
-        // Nothing panics between two steps of a change, so the part is whole.
-        self.parts[part]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.parts[part])
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics between two steps of a change, so the value is whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Ended {
@@ -520,6 +560,49 @@ mod tests {
             let mut late = identity.ended();
             assert_eq!(Pin::new(&mut late).poll(&mut context), unready);
         }
+    }
+
+    #[test]
+    fn streams_are_spread_over_all_parts() {
+        let gate = Gate::new(Mode::Strict);
+        let mut streams: Vec<_> = (0..2 * PARTS).map(|_| gate.identity.ended()).collect();
+        for ended in &mut streams {
+            assert_eq!(gate.poll(ended), Poll::Pending);
+        }
+        for part in 0..PARTS {
+            assert_eq!(gate.engine.judge.waiting.part(part).len(), 2, "{part}");
+        }
+    }
+
+    #[test]
+    fn a_stream_that_never_waits_can_ask_for_its_end() {
+        let mut gate = Gate::new(Mode::Strict);
+        let ended = gate.identity.ended();
+        assert_eq!(ended.rejection(), None);
+        gate.apply(revoke(SERIAL));
+        gate.publish();
+        assert_eq!(ended.rejection(), Some(Rejection::Revoked));
+    }
+
+    #[test]
+    fn a_host_sleeps_until_a_stream_waits() {
+        let gate = Gate::new(Mode::Strict);
+        let host = Arc::new(Wakes::default());
+        let waker = Waker::from(Arc::clone(&host));
+        let mut context = Context::from_waker(&waker);
+        let mut sleep = Box::pin(gate.engine.streams_wait());
+        assert_eq!(sleep.as_mut().poll(&mut context), Poll::Pending);
+
+        let mut streams = [gate.identity.ended(), gate.identity.ended()];
+        for ended in &mut streams {
+            assert_eq!(gate.poll(ended), Poll::Pending);
+            assert_eq!(host.0.load(Relaxed), 1, "the first stream wakes the host");
+        }
+        assert_eq!(sleep.as_mut().poll(&mut context), Poll::Ready(()));
+
+        drop(streams);
+        let mut sleep = Box::pin(gate.engine.streams_wait());
+        assert_eq!(sleep.as_mut().poll(&mut context), Poll::Pending);
     }
 
     #[test]

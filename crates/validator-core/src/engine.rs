@@ -339,6 +339,14 @@ impl Engine {
         self.judge.waiting.wake_ended();
     }
 
+    /// Resolves when at least one [`Ended`](crate::Ended) future waits.
+    ///
+    /// A host that waits for it before each call of [`wake_ended`](Self::wake_ended) needs no timer while it has no
+    /// streams. Only the task that polled it last is woken.
+    pub fn streams_wait(&self) -> impl Future<Output = ()> {
+        self.judge.waiting.some()
+    }
+
     /// Ends every [`Ended`](crate::Ended) future with [`Rejection::Unready`], for a host that ends: nobody will learn of
     /// revocations any more. Dropping the engine does the same.
     pub fn close(&self) {

@@ -255,7 +255,10 @@ fn network_of(ip: IpAddr) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{Ipv4Addr, Ipv6Addr};
+    use std::{
+        collections::HashSet,
+        net::{Ipv4Addr, Ipv6Addr},
+    };
 
     use super::*;
 
@@ -367,11 +370,68 @@ mod tests {
             assert_eq!(refused, Err(Rejection::BadSignature));
         }
         assert!(sights.admit(SESSION, "another", &from(1), &now).is_ok());
-        assert!(
-            sights
-                .admit(SESSION, "bad", &from(1), &Mark::at(111, 111))
-                .is_ok()
-        );
+        // It was found bad at 100 s, and is remembered for 10 s.
+        for (second, is_remembered) in [(109, true), (110, false)] {
+            let later = Mark::at(second, second);
+            let again = sights.admit(SESSION, "bad", &from(1), &later);
+            assert_eq!(again.is_err(), is_remembered, "{second}");
+        }
+    }
+
+    #[test]
+    fn a_text_as_large_as_a_token_may_be_is_checked() {
+        let sights = FirstSights::new(RATES);
+        let now = Mark::at(100, 100);
+        let admit = |bytes: usize| {
+            let text = "x".repeat(bytes);
+            sights.admit(SESSION, &text, &from(1), &now).map(drop)
+        };
+        assert_eq!(admit(ACCESS_TOKEN_BYTES_MAX), Ok(()));
+        let larger = admit(ACCESS_TOKEN_BYTES_MAX + 1);
+        assert_eq!(larger, Err(Rejection::Oversized));
+    }
+
+    #[test]
+    fn a_source_is_refused_when_both_of_its_shares_are_spent() {
+        let sights = FirstSights::new(RATES);
+        let now = Mark::at(100, 100);
+        let admit = || sights.admit(SESSION, "good", &from(1), &now).map(drop);
+        let [one, other] = sights.shares_of(&from(1)).expect("a known source");
+        let spent = now.micros() + BURST_MICROS + 1;
+        sights.sources[one].0.store(spent, Relaxed);
+        assert!(one == other || admit().is_ok());
+        sights.sources[other].0.store(spent, Relaxed);
+        assert_eq!(admit(), Err(Rejection::Busy));
+    }
+
+    #[test]
+    fn a_source_with_an_untouched_share_does_not_pay_for_others() {
+        let sights = FirstSights::new(RATES);
+        let now = Mark::at(100, 100);
+        let admit = || sights.admit(SESSION, "good", &from(1), &now).map(drop);
+        let [one, other] = sights.shares_of(&from(1)).expect("a known source");
+        sights.all.0.store(u64::MAX / 2, Relaxed);
+        assert_eq!(admit(), Ok(()));
+        sights.sources[one].0.store(now.micros() + 1, Relaxed);
+        assert!(one == other || admit().is_ok());
+        sights.sources[other].0.store(now.micros() + 1, Relaxed);
+        assert_eq!(admit(), Err(Rejection::Busy));
+    }
+
+    #[test]
+    fn both_shares_of_a_source_are_its_own() {
+        let sights = FirstSights::new(RATES);
+        let mut shares = [(); SHARES_OF_SOURCE].map(|()| HashSet::new());
+        for number in 0..1_000 {
+            let of_source = sights.shares_of(&from(number)).expect("a known source");
+            for (seen, share) in shares.iter_mut().zip(of_source) {
+                seen.insert(share);
+            }
+        }
+        // A thousand of 4,096 shares by chance: about 890 different ones.
+        for seen in shares {
+            assert!(seen.len() > 700, "{}", seen.len());
+        }
     }
 
     #[test]
@@ -397,5 +457,8 @@ mod tests {
             network_of(mapped.into()),
             network_of(Ipv4Addr::LOCALHOST.into())
         );
+        assert_eq!(network_of(address(1).into()) >> 63, 1, "no IPv4 address");
+        let local: IpAddr = "fe80::1".parse().expect("an address");
+        assert_eq!(network_of(local), 0xfe80 << 48);
     }
 }

@@ -80,8 +80,8 @@
 //! 4. When neither [`Follower::proved`] nor [`Follower::progressed`] moves for longer than `max_staleness`, try another
 //!    authority: this one may be cut off from its store. Call [`Follower::end`] when a stream has ended.
 //! 5. When the code that reads the stream panics, call [`Follower::distrust`].
-//! 6. Call [`Engine::wake_ended`] after [`Event::Published`] and several times a second, if streams wait for
-//!    [`Admitted::ended`]. When the host ends, call [`Engine::close`].
+//! 6. Call [`Engine::wake_ended`] after [`Event::Published`] and several times a second, while streams wait for
+//!    [`Admitted::ended`]: [`Engine::streams_wait`] tells when. When the host ends, call [`Engine::close`].
 //!
 //! The stream may break at any time. The view stays, and so does a snapshot that is half received.
 //!

@@ -74,28 +74,35 @@ impl Bearer {
     /// The newest credential that can be used.
     fn newest(&self) -> Option<MetadataValue<Ascii>> {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(file) = &self.file else {
-            return current.authorization.clone();
-        };
-        let read = read(file);
+        if let Some(file) = &self.file {
+            current.update(read(file));
+        }
+        current.authorization.clone()
+    }
+}
+
+impl Current {
+    /// Takes the file as it was read, if it has changed and can be used.
+    fn update(&mut self, read: Result<String, BuildError>) {
         let seen = match &read {
             Ok(bearer) => sha256(bearer.as_bytes()),
             Err(error) => sha256(error.problem.as_bytes()),
         };
-        if seen == current.seen {
-            return current.authorization.clone();
+        if seen == self.seen {
+            return;
         }
-        current.seen = seen;
+        // Remembered before the text is judged: an unusable file is then logged once, not at each
+        // call.
+        self.seen = seen;
         match read.and_then(|bearer| parse(&bearer)) {
             Ok(authorization) => {
                 tracing::info!("the bearer file was replaced");
-                current.authorization = Some(authorization);
+                self.authorization = Some(authorization);
             }
             Err(error) => {
                 tracing::error!(%error, "the new bearer file is not used; the bearer before still is");
             }
         }
-        current.authorization.clone()
     }
 }
 

@@ -3,7 +3,10 @@
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use portcullis_validator_core::{BuildError, Engine, Follower, ForgedRates, Line, Mode, Settings};
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    sync::{mpsc, watch},
+    task::AbortHandle,
+};
 
 use crate::{
     bearer::Bearer,
@@ -242,18 +245,18 @@ impl Builder {
         let reporting = channels.subscribe();
         let ending = tokio::spawn(ended::wake_ended(Arc::clone(&engine), position.subscribe()));
         let mut tasks = vec![ending.abort_handle()];
+        tasks.extend(spawn_streams(&Watching::new(
+            config,
+            follower,
+            channels,
+            position.subscribe(),
+        )));
 
-        let mut lines = vec![Line::First];
-        if config.has_second() {
-            lines.push(Line::Second);
-        }
-        let watching = Watching::new(config, follower, channels, position.subscribe());
-        for line in lines {
-            let watch = WatchLoop::new(Arc::clone(&watching), line);
-            tasks.push(tokio::spawn(watch.run()).abort_handle());
-        }
-
+        // One place is enough: the reporter answers the first call and ends, and that lets all
+        // other calls return.
         let (close, closing) = mpsc::channel(1);
+        // Without tracking nobody takes `closing`. It is dropped here, so `Validator::close`
+        // returns at once.
         if let Some(reports) = reports {
             let reporter = Reporter {
                 interval: self.activity_interval,
@@ -271,13 +274,7 @@ impl Builder {
     /// Checks all settings and prepares the connections.
     fn watch_config(&self, gate: Gate) -> Result<WatchConfig, BuildError> {
         self.settings.check()?;
-        // A shorter interval would load the authority more than requests load the gate.
-        if self.settings.track_activity && self.activity_interval < ACTIVITY_INTERVAL_MIN {
-            return Err(BuildError {
-                setting: "activity_interval",
-                problem: "must be at least 100 ms".into(),
-            });
-        }
+        self.check_activity_interval()?;
         let bearer = match &self.bearer_file {
             Some(file) => Bearer::of_file(file.clone())?,
             None => Bearer::given(&self.bearer)?,
@@ -295,7 +292,32 @@ impl Builder {
             // A gate that reports nothing must not be waited for.
             gate: self.settings.track_activity.then_some(gate),
             mode: self.settings.mode,
-            max_staleness: self.settings.max_staleness,
+            max_staleness,
         })
     }
+
+    fn check_activity_interval(&self) -> Result<(), BuildError> {
+        // A shorter interval would load the authority more than requests load the gate.
+        if self.settings.track_activity && self.activity_interval < ACTIVITY_INTERVAL_MIN {
+            return Err(BuildError {
+                setting: "activity_interval",
+                problem: "must be at least 100 ms".into(),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Starts a stream, and a second one where there can be a second authority.
+fn spawn_streams(watching: &Arc<Watching>) -> Vec<AbortHandle> {
+    let mut lines = vec![Line::First];
+    if watching.config.has_second() {
+        lines.push(Line::Second);
+    }
+    let mut tasks = Vec::with_capacity(lines.len());
+    for line in lines {
+        let watch = WatchLoop::new(Arc::clone(watching), line);
+        tasks.push(tokio::spawn(watch.run()).abort_handle());
+    }
+    tasks
 }

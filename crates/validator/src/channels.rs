@@ -55,6 +55,8 @@ impl Channels {
     pub(crate) fn insert(&self, line: Line, channel: Channel) {
         self.0.send_if_modified(|open| {
             open.lines[line as usize] = Some(channel);
+            // If the chosen line connects anew, the choice stays but its channel is another, so the
+            // reporter must see it.
             open.choose() || open.chosen == Some(line)
         });
     }

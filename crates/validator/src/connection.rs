@@ -86,6 +86,8 @@ impl Connector {
             return Ok(vec![SocketAddr::new(ip, port)]);
         }
         let host = uri.host().unwrap_or_default();
+        // The system's resolver may ask one name server after the other for many seconds. Meanwhile
+        // the stream could be at another endpoint.
         let looked_up = tokio::time::timeout(CONNECT_TIMEOUT, lookup_host((host, port))).await;
         let found = looked_up.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         let mut addresses: Vec<SocketAddr> = Vec::new();
@@ -114,6 +116,7 @@ impl Connector {
             endpoint = endpoint.tls_config(material.config)?;
             expires = material.expires;
         }
+        // The transport may dial more than once, so each time gets a copy of its own.
         let connector = service_fn(move |_: Uri| dial(addresses.clone(), hold.clone()));
         let channel = endpoint.connect_with_connector(connector).await?;
         Ok(Connection { channel, expires })
@@ -124,8 +127,13 @@ async fn dial(
     addresses: Vec<SocketAddr>,
     hold: impl Fn(SocketAddr) -> bool,
 ) -> io::Result<TokioIo<TcpStream>> {
+    // The error that remains if the other stream holds every address.
     let mut failed = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    // `CONNECT_TIMEOUT` bounds the loop as a whole. An address that drops packets may use all of
+    // it, and the next attempt then begins with the next address.
     for address in addresses {
+        // The other stream took the address after the choice. Two streams to one machine would fail
+        // together.
         if !hold(address) {
             continue;
         }
@@ -195,6 +203,7 @@ fn is_https(uri: &Uri) -> bool {
 
 fn is_loopback(uri: &Uri) -> bool {
     match ip_of(uri) {
+        // `::ffff:127.0.0.1` does not leave this machine either.
         Some(ip) => ip.to_canonical().is_loopback(),
         // RFC 6761, section 6.3: resolvers answer it with loopback addresses.
         None => uri.host() == Some("localhost"),

@@ -19,7 +19,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(2);
 /// The pause after a look, in times of the look itself, so that many streams take a fifth of a processor at most.
 const PAUSE_FACTOR: u32 = 4;
 
-/// Wakes streams at each published state and at each interval, until it is aborted.
+/// Wakes streams at each published state and at each interval, until it is aborted. Sleeps while there are none.
 pub(crate) async fn wake_ended(
     engine: Arc<Engine>,
     mut position: watch::Receiver<Option<Position>>,
@@ -27,7 +27,11 @@ pub(crate) async fn wake_ended(
     let mut looks = interval(LOOK_INTERVAL);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        // Without it an idle gate would wake four times a second, and once more for each delta.
+        engine.streams_wait().await;
         tokio::select! {
+            // No sender is left, so the validator was dropped. `Engine::close` has ended its
+            // streams.
             changed = position.changed() => if changed.is_err() {
                 return;
             },

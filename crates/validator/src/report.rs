@@ -156,6 +156,7 @@ impl Reporter {
         if batch.is_last() {
             message.leaving = leaving;
             if let Some(begun) = round.complete_as_of() {
+                // An age and not a time: the authority's clock may differ from this machine's.
                 message.complete_age = Mark::now().since(&begun).try_into().ok();
             }
         }
@@ -186,6 +187,8 @@ impl Reporter {
     ) -> Result<(), Code> {
         let request = self.request(message);
         let Ok(answer) = timeout(REPORT_TIMEOUT, client.report_activity(request)).await else {
+            // The authority may have taken the report, and its counts then go out again. Use that
+            // is counted twice is overstated; use that is lost could end a session as idle.
             return Err(Code::DeadlineExceeded);
         };
 

@@ -243,6 +243,8 @@ impl Settings {
 
     fn split_endpoints(&self) -> Result<(&String, &[String]), SettingError> {
         match self.endpoints.split_first() {
+            // Each endpoint is looked up before each attempt to connect, so their number bounds
+            // that work.
             Some((first, others)) if others.len() < ENDPOINTS_MAX => Ok((first, others)),
             _ => {
                 let problem = format!("must be 1 to {ENDPOINTS_MAX} addresses");
@@ -255,14 +257,7 @@ impl Settings {
         let (key, bearer) = match (&self.bearer, &self.bearer_file) {
             (Some(_), Some(_)) => return Err(set_beside("bearer_file", "bearer")),
             (Some(bearer), None) => ("bearer", bearer.reveal().to_owned()),
-            (None, Some(file)) => {
-                let text = read_file("bearer_file", file, BEARER_BYTES_MAX)?;
-                // Editors end a file with a newline, which is not part of the credential.
-                (
-                    "bearer_file",
-                    text.trim_end_matches(['\r', '\n']).to_owned(),
-                )
-            }
+            (None, Some(file)) => ("bearer_file", read_line(file)?),
             // The certificate tells the caller.
             (None, None) if self.client_certificate_file.is_some() => return Ok(String::new()),
             (None, None) => {
@@ -277,14 +272,7 @@ impl Settings {
     }
 
     fn with_certificates(&self, builder: Builder) -> Result<Builder, SettingError> {
-        let client = match (&self.client_certificate_file, &self.client_key_file) {
-            (None, None) => None,
-            (Some(certificate), Some(key)) => Some((certificate, key)),
-            _ => {
-                let problem = "needs authority.client_certificate_file, and the reverse";
-                return Err(SettingError::new("client_key_file", problem));
-            }
-        };
+        let client = self.client_files()?;
         match (&self.ca_certificate, &self.ca_certificate_file, client) {
             (Some(_), Some(_), _) => Err(set_beside("ca_certificate_file", "ca_certificate")),
             (_, None, Some(_)) => {
@@ -296,6 +284,25 @@ impl Settings {
             (None, Some(ca), client) => Ok(builder.tls_files(tls_files(ca, client)?)),
         }
     }
+
+    /// The files of the gate's own certificate and its key. One without the other is a mistake.
+    fn client_files(&self) -> Result<Option<(&PathBuf, &PathBuf)>, SettingError> {
+        match (&self.client_certificate_file, &self.client_key_file) {
+            (None, None) => Ok(None),
+            (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
+            _ => {
+                let problem = "needs authority.client_certificate_file, and the reverse";
+                Err(SettingError::new("client_key_file", problem))
+            }
+        }
+    }
+}
+
+/// Reads the file of a credential.
+fn read_line(file: &Path) -> Result<String, SettingError> {
+    let text = read_file("bearer_file", file, BEARER_BYTES_MAX)?;
+    // Editors end a file with a newline, which is not part of the credential.
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 /// Returns the files of TLS, which the validator reads again at each connection.

@@ -35,7 +35,7 @@ pub(crate) struct Tries {
 pub(crate) enum NoTarget {
     /// The other stream has the only one.
     OnlyOne,
-    /// The endpoint of this number has no address.
+    /// No endpoint has an address that is free, and the one of this number has none at all.
     Unresolved(usize, io::Error),
 }
 
@@ -60,31 +60,47 @@ impl Targets {
         let count = connector.endpoints();
         tries.chosen.resize(count, 0);
         let mut known = Vec::new();
+        let mut unresolved = None;
         for step in 0..count {
             let endpoint = (tries.next + step) % count;
             let addresses = match connector.resolve(endpoint).await {
                 Ok(addresses) => addresses,
+                // One name that does not resolve must not keep the stream from the others.
                 Err(error) => {
-                    // The next try begins behind it: one name that does not resolve must not keep the stream from the
-                    // others.
-                    tries.next = endpoint + 1;
-                    return Err(NoTarget::Unresolved(endpoint, error));
+                    unresolved.get_or_insert((endpoint, error));
+                    continue;
                 }
             };
-            known.push(rotate(endpoint, &addresses, tries.chosen[endpoint]));
+            let targets = rotate(endpoint, &addresses, tries.chosen[endpoint]);
+            // At once: the names behind it need not be looked up, which may take long.
+            if let Some(usable) = self.take(stream, &targets, is_elsewhere, tries) {
+                return Ok(usable);
+            }
+            known.push(targets);
         }
 
-        // Another machine is better than another name of the same one, so that is looked for first.
-        for may_join in [is_elsewhere, is_another] {
-            for targets in &known {
-                let usable = self.hold_first(stream, targets, may_join);
-                if let Some(first) = usable.first() {
-                    tries.record(first.endpoint);
-                    return Ok(usable);
-                }
+        // Another machine is better than another name of the same one, so this is tried last.
+        for targets in &known {
+            if let Some(usable) = self.take(stream, targets, is_another, tries) {
+                return Ok(usable);
             }
         }
-        Err(NoTarget::OnlyOne)
+        match unresolved {
+            Some((endpoint, error)) => Err(NoTarget::Unresolved(endpoint, error)),
+            None => Err(NoTarget::OnlyOne),
+        }
+    }
+
+    fn take(
+        &self,
+        stream: usize,
+        targets: &[Target],
+        may_join: fn(&Target, &Target) -> bool,
+        tries: &mut Tries,
+    ) -> Option<Vec<Target>> {
+        let usable = self.hold_first(stream, targets, may_join);
+        tries.record(usable.first()?.endpoint);
+        Some(usable)
     }
 
     /// Holds a target for the stream of this number, in place of the one that it had. False: the other stream has it.
@@ -108,6 +124,8 @@ impl Targets {
         targets: &[Target],
         may_join: fn(&Target, &Target) -> bool,
     ) -> Vec<Target> {
+        // Choice and hold are under one lock. Otherwise both streams could find the same machine
+        // free.
         let mut in_use = self.lock();
         let mut usable = targets.to_vec();
         if let Some(other) = in_use[1 - stream] {
@@ -171,8 +189,12 @@ mod tests {
         for port in ports {
             endpoints.push(format!("http://127.0.0.1:{port}"));
         }
+        connector_to(&endpoints)
+    }
+
+    fn connector_to(endpoints: &[String]) -> Connector {
         let tls = Tls::given(&Pems::default()).expect("no certificates");
-        Connector::new(&endpoints, tls, false, Duration::from_secs(5)).expect("endpoints")
+        Connector::new(endpoints, tls, true, Duration::from_secs(5)).expect("endpoints")
     }
 
     async fn endpoint_of(
@@ -230,6 +252,27 @@ mod tests {
         let twice = connector(&[1, 1]);
         let mut second = Tries::default();
         assert_eq!(endpoint_of(&targets, 1, &mut second, &twice).await, Some(1));
+    }
+
+    #[tokio::test]
+    async fn a_name_that_does_not_resolve_keeps_no_stream_from_the_others() {
+        // No part of a name may have more than 63 letters, so no resolver is asked.
+        let unknown = format!("http://{}.invalid:1", "x".repeat(64));
+        let good = "http://127.0.0.1:2".to_owned();
+        let endpoints = [unknown.clone(), good, unknown.clone()];
+        let connector = connector_to(&endpoints);
+        let targets = Targets::new();
+        for begin in 0..3 {
+            let mut tries = Tries::beginning_with(begin);
+            for _ in 0..3 {
+                let chosen = endpoint_of(&targets, 0, &mut tries, &connector).await;
+                assert_eq!(chosen, Some(1), "beginning with {begin}");
+            }
+        }
+
+        // The other stream has the good one.
+        let refused = targets.choose(1, &mut Tries::default(), &connector).await;
+        assert!(matches!(refused, Err(NoTarget::Unresolved(0, _))));
     }
 
     #[test]

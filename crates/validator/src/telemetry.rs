@@ -21,6 +21,7 @@ pub(crate) fn trace_applied(name: &str, frame: &Frame, received: SystemTime) {
     // Only sampled calls have a parent in the delta, and their number is bounded there.
     for parent in trace_parents(&frame.delta) {
         let tracer = global::tracer("portcullis-validator");
+        // Attributes are signed. A saturated number is better than a span that is missing.
         let revision = i64::try_from(frame.revision.0).unwrap_or(i64::MAX);
         let attributes = [
             KeyValue::new("portcullis.revision", revision),

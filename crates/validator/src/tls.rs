@@ -86,17 +86,12 @@ impl Pems {
         let mut config = ClientTlsConfig::new();
         if let Some(pem) = &self.ca_certificate {
             // The transport leaves out what it cannot read, and would then trust nobody without a word.
-            first_expiry(pem).ok_or_else(|| {
-                unusable("ca_certificate", "has no certificate chain in PEM form")
-            })?;
+            expiry_of("ca_certificate", pem)?;
             config = config.ca_certificate(Certificate::from_pem(pem));
         }
         let mut expires = None;
         if let Some((certificate, key)) = &self.client {
-            let end = first_expiry(certificate).ok_or_else(|| {
-                unusable("client_certificate", "has no certificate chain in PEM form")
-            })?;
-            expires = Some(end);
+            expires = Some(expiry_of("client_certificate", certificate)?);
             config = config.identity(Identity::from_pem(certificate, key));
         }
         // The endpoint does not matter: this compares the certificate with its key.
@@ -105,6 +100,11 @@ impl Pems {
             .map_err(|error| unusable("client_certificate", &mismatch(&error)))?;
         Ok(Material { config, expires })
     }
+}
+
+/// Returns the end of the first certificate, or the error of a setting that has none.
+fn expiry_of(setting: &'static str, pem: &[u8]) -> Result<SystemTime, BuildError> {
+    first_expiry(pem).ok_or_else(|| unusable(setting, "has no certificate chain in PEM form"))
 }
 
 fn mismatch(error: &dyn Error) -> String {
@@ -186,30 +186,41 @@ impl Tls {
 
     /// The newest certificates that can be used. Reads the files.
     pub(crate) fn newest(&self) -> Material {
+        // The lock is held while the files are read, so that of two streams that look at once only
+        // one logs a replaced file.
         let mut current = self.lock();
-        let Some(files) = &self.files else {
-            return current.material.clone();
-        };
-        let read = files.read();
+        if let Some(files) = &self.files {
+            current.update(files.read());
+        }
+        current.material.clone()
+    }
+}
+
+impl Current {
+    /// Takes the files as they were read, if they have changed and can be used.
+    fn update(&mut self, read: Result<Pems, BuildError>) {
         let seen = match &read {
             Ok(pems) => pems.digest(),
+            // An unreadable file counts as contents too. A problem that stays is logged once, and
+            // one that goes away is noticed.
             Err(error) => sha256(error.problem.as_bytes()),
         };
-        if seen == current.seen {
-            return current.material.clone();
+        if seen == self.seen {
+            return;
         }
-        current.seen = seen;
+        // Remembered before the files are judged: files that cannot be used are then logged once,
+        // not at each look.
+        self.seen = seen;
         match read.and_then(|pems| pems.material()) {
             Ok(material) => {
                 tracing::info!("the TLS files were replaced");
-                current.material = material;
-                current.problem = None;
+                self.material = material;
+                self.problem = None;
             }
             Err(error) => {
                 tracing::error!(%error, "the new TLS files are not used; those before still are");
-                current.problem = Some(error.to_string());
+                self.problem = Some(error.to_string());
             }
         }
-        current.material.clone()
     }
 }

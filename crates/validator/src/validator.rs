@@ -132,6 +132,7 @@ impl Validator {
 
     /// Waits until it is ready.
     pub async fn ready(&self) {
+        // Subscribed before the first look, so a proof between the two still wakes this call.
         let mut position = self.position();
         while !self.is_ready() {
             // Each proof marks the position as changed, also when it is the same.

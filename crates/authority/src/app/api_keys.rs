@@ -55,17 +55,31 @@ pub(crate) async fn create_api_key(
 }
 
 fn sign_secret(app: &App, key: &ApiKey, now: Micros) -> Result<String, AppError> {
+    check_active(key, now)?;
+    let Some(signer) = app.keyring.signer(CredentialKind::ApiKey, now) else {
+        return Err(missing_key());
+    };
+    signer
+        .sign(&app.config.tokens.issuer, &claims(key))
+        .map_err(|error| {
+            tracing::error!(%error, key = %signer.key_id(), "signing failed");
+            AppError::Internal
+        })
+}
+
+fn check_active(key: &ApiKey, now: Micros) -> Result<(), AppError> {
     match key.state(now) {
-        ApiKeyState::Active => {}
+        ApiKeyState::Active => Ok(()),
         // The edge has compared the time with this machine's clock. The database's clock decides, and may be ahead of
         // it.
-        ApiKeyState::Expired => {
-            return Err(AppError::invalid("expire_time", "must be in the future"));
-        }
+        ApiKeyState::Expired => Err(AppError::invalid("expire_time", "must be in the future")),
         // The owner was disabled while the key was created, which has revoked it already.
-        ApiKeyState::Revoked => return Err(AppError::UserDisabled),
+        ApiKeyState::Revoked => Err(AppError::UserDisabled),
     }
-    let claims = ApiKeyClaims {
+}
+
+fn claims(key: &ApiKey) -> ApiKeyClaims {
+    ApiKeyClaims {
         tenant_id: key.tenant_id.clone(),
         owner_id: key.owner_id.clone(),
         api_key_id: key.id,
@@ -74,16 +88,7 @@ fn sign_secret(app: &App, key: &ApiKey, now: Micros) -> Result<String, AppError>
         audiences: key.audiences.clone(),
         issued_at: key.created.seconds(),
         expires_at: key.expires.map(Micros::seconds),
-    };
-    let Some(signer) = app.keyring.signer(CredentialKind::ApiKey, now) else {
-        return Err(missing_key());
-    };
-    signer
-        .sign(&app.config.tokens.issuer, &claims)
-        .map_err(|error| {
-            tracing::error!(%error, key = %signer.key_id(), "signing failed");
-            AppError::Internal
-        })
+    }
 }
 
 /// Returns one key with its requests of the last day, by the hour.

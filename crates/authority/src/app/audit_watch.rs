@@ -91,6 +91,7 @@ async fn find_place(app: &App, start: TrailStart) -> Result<TrailPlace, AppError
             });
         }
         TrailStart::Behind(revision) => TrailPosition::behind_revision(revision),
+        // The first read compares its chain with the log.
         TrailStart::Resumed(place) => return Ok(place),
     };
     let chain = app.store.chain(position.revision).await?;
@@ -144,39 +145,59 @@ impl TrailWatch {
 
     /// Reads some events, and moves the place behind them.
     async fn read(&mut self) -> Result<Vec<AuditEvent>, AppError> {
-        let TrailPlace { position, chain } = self.place;
-        let head = self.head.borrow_and_update().revision;
+        let head = *self.head.borrow_and_update();
         // The place may be ahead of this authority: another one was there.
-        if head < position.revision {
+        if head.revision < self.place.position.revision {
             self.has_all = true;
             return Ok(Vec::new());
         }
-        // A failover may lose the last batches of a history, and other ones get their revisions. A reader that went on
-        // would miss the events in them.
-        if self.app.store.chain(position.revision).await? != Some(chain) {
-            return Err(AppError::invalid(
-                "resume_token",
-                "must be of the history that the log has: begin with after_revision",
-            ));
-        }
-        let store = &self.app.store;
+        self.check_history().await?;
         let asking = self.tenant.as_ref();
-        let mut events = store
-            .audit_events_behind(asking, position, head, EVENTS_MAX)
+        let mut events = self
+            .app
+            .store
+            .audit_events_behind(asking, self.place.position, head.revision, EVENTS_MAX)
             .await?;
         self.has_all = events.len() < EVENTS_MAX as usize;
-        let next = match events.last() {
-            Some(last) if !self.has_all => TrailPosition::behind(last),
-            _ => TrailPosition::behind_revision(head),
-        };
-        let chain = store.chain(next.revision).await?;
-        self.place = TrailPlace {
-            position: next,
-            chain: chain.ok_or(AppError::Unavailable)?,
+        self.place = match events.last() {
+            Some(last) if !self.has_all => self.place_behind(last, head).await?,
+            // If the log has another history by now, this chain is not of it, and the next look finds out.
+            _ => TrailPlace {
+                position: TrailPosition::behind_revision(head.revision),
+                chain: head.chain,
+            },
         };
         let tenant = self.tenant.as_ref().map_or("", TenantId::as_str);
         events.retain(|event| event.tenant_id == tenant);
         Ok(events)
+    }
+
+    /// Refuses to go on if the log has another history than the one that the place is of.
+    async fn check_history(&self) -> Result<(), AppError> {
+        let TrailPlace { position, chain } = self.place;
+        // A failover may lose the last batches of a history, and other ones get their revisions. A reader that went on
+        // would miss the events in them.
+        if self.app.store.chain(position.revision).await? != Some(chain) {
+            return Err(other_history());
+        }
+        Ok(())
+    }
+
+    /// The place behind an event that was read up to `head`.
+    async fn place_behind(
+        &self,
+        last: &AuditEvent,
+        head: Position,
+    ) -> Result<TrailPlace, AppError> {
+        let position = TrailPosition::behind(last);
+        let chain = self.app.store.chain(position.revision).await?;
+        // Read last. A failover before it may have given the revision another chain, and the place would then be of a
+        // history whose events were not read.
+        if self.app.store.chain(head.revision).await? != Some(head.chain) {
+            return Err(other_history());
+        }
+        let chain = chain.ok_or(AppError::Unavailable)?;
+        Ok(TrailPlace { position, chain })
     }
 
     /// Waits until the log has more, or the time of the stream is over.
@@ -195,4 +216,11 @@ impl TrailWatch {
     fn is_over(&self) -> bool {
         self.app.drain.is_cancelled() || Instant::now() >= self.until
     }
+}
+
+fn other_history() -> AppError {
+    AppError::invalid(
+        "resume_token",
+        "must be of the history that the log has: begin with after_revision",
+    )
 }

@@ -73,6 +73,8 @@ impl App {
     ) -> Result<UserCaller, TokenRefusal> {
         let (session, now) = self.live_session(&identity).await?;
         let in_role = self.find_role(&session, people, now).await?;
+        // Kept as a result: where the policy refuses the user, the same person may still make the
+        // call in a role.
         let as_user = self.check_policy(&session, requirement, now).await;
         Ok(UserCaller {
             identity,
@@ -154,30 +156,28 @@ impl App {
         let Some(people) = people else {
             return Ok(None);
         };
-        if people == People::Operating && !self.is_operators_tenant(&session.tenant_id) {
+        if !self.has_role(session, people).await? {
             return Ok(None);
         }
-        let user = self.store.user(&session.tenant_id, &session.user_id);
-        let Some(user) = user.await? else {
-            return Ok(None);
-        };
-        if user.disabled.is_some() || !people.admit(user.roles) {
-            return Ok(None);
-        }
-
         let admitted = match people {
             People::Reading | People::Operating => Ok(()),
             People::Administering => self.check_recent_sign_in(session, now).await,
         };
-        let staff = StaffCaller {
-            tenant: session.tenant_id.clone(),
-            user: session.user_id.clone(),
-            ip: session.last_ip().to_owned(),
+        let staff = Arc::new(staff_of(session));
+        Ok(Some(InRole { staff, admitted }))
+    }
+
+    /// Whether the user of a session has a role in which `people` may call.
+    async fn has_role(&self, session: &Session, people: People) -> Result<bool, AppError> {
+        if people == People::Operating && !self.is_operators_tenant(&session.tenant_id) {
+            return Ok(false);
+        }
+        let user = self.store.user(&session.tenant_id, &session.user_id);
+        let has_role = match user.await? {
+            Some(user) => user.disabled.is_none() && people.admit(user.roles),
+            None => false,
         };
-        Ok(Some(InRole {
-            staff: Arc::new(staff),
-            admitted,
-        }))
+        Ok(has_role)
     }
 
     /// Whether the administrators of a tenant may see the whole installation. Without the setting nobody may.
@@ -259,6 +259,14 @@ impl App {
             return Err(AppError::ReauthenticationRequired);
         }
         Ok(())
+    }
+}
+
+fn staff_of(session: &Session) -> StaffCaller {
+    StaffCaller {
+        tenant: session.tenant_id.clone(),
+        user: session.user_id.clone(),
+        ip: session.last_ip().to_owned(),
     }
 }
 

@@ -81,6 +81,8 @@ impl App {
         origin: &ChangeOrigin,
         mutation: Mutation,
     ) -> Result<(Outcome, Enforcement), AppError> {
+        // Before the entry: the gates' question then follows the batch in one write, and no stream
+        // is woken twice.
         self.expect_receipt(origin);
         let outcome = self.log.submit(origin.entry(mutation)).await?;
         let enforcement = self.receipt(origin, outcome.revision).await;

@@ -6,7 +6,7 @@ use portcullis_contract::id::{TenantId, UserId};
 
 use super::{App, AppError, ChangeOrigin};
 use crate::{
-    domain::{Details, Entry, Erasure, Mutation, Profile, SignedOut},
+    domain::{Details, Entry, Erasure, Mutation, Policy, Profile, SignedOut},
     feed::Enforcement,
     log::Log,
     refused_sign_ins::RefusedSignIns,
@@ -94,6 +94,7 @@ async fn remove_some(
         refused: &app.refused_sign_ins,
     };
     let is_removed = worker.remove(&erasure, Instant::now() + CALL_TIME).await?;
+    // Read again, because rows went since. The job may have ended it meanwhile.
     let erasure = app.store.erasure(tenant, user).await?.unwrap_or(erasure);
     Ok(BegunErasure {
         signed_out,
@@ -129,6 +130,11 @@ fn contains_a_name(reason: &str, user: &UserId, profile: &Profile) -> bool {
             return true;
         }
     }
+    contains_a_word(&reason, profile)
+}
+
+/// Whether a reason has a name of the person as a word of its own.
+fn contains_a_word(reason: &str, profile: &Profile) -> bool {
     // Names of people are parts of other words: Will, Mark, Art.
     let mut words = reason.split(|character: char| !character.is_alphanumeric());
     let names = [
@@ -152,27 +158,31 @@ async fn remove_policy_override(
         if policy.user_overrides.remove(user).is_none() {
             return Ok(());
         }
-        let entry = Entry {
-            // The changed fields would name the user again.
-            details: Details::from([("cause".to_owned(), "erasure".to_owned())]),
-            ..Entry::internal(Mutation::SetPolicy {
-                tenant: tenant.clone(),
-                policy: Box::new(policy),
-                expected: version,
-            })
-        };
-        match app.log.submit(entry).await {
+        let entry = policy_of_erasure(tenant, policy, version);
+        match app.log.submit(entry).await.map_err(AppError::from) {
             Ok(_) => {
                 app.policies.reload(tenant).await?;
                 return Ok(());
             }
-            Err(error) => match AppError::from(error) {
-                AppError::EtagMismatch => {}
-                error => return Err(error),
-            },
+            // Somebody else has changed the policy meanwhile. The new one may have the user's values too.
+            Err(AppError::EtagMismatch) => {}
+            Err(error) => return Err(error),
         }
     }
     Err(AppError::EtagMismatch)
+}
+
+fn policy_of_erasure(tenant: &TenantId, policy: Policy, version: u64) -> Entry {
+    let mutation = Mutation::SetPolicy {
+        tenant: tenant.clone(),
+        policy: Box::new(policy),
+        expected: version,
+    };
+    Entry {
+        // The changed fields would name the user again.
+        details: Details::from([("cause".to_owned(), "erasure".to_owned())]),
+        ..Entry::internal(mutation)
+    }
 }
 
 /// The parts that remove rows of an erasure, in a call and in the job.

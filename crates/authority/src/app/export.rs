@@ -28,46 +28,55 @@ pub(crate) async fn export_user(
     page_size: u32,
 ) -> Result<ExportPage, AppError> {
     let is_first = from.is_none();
-    let mut position = from.unwrap_or(ExportPosition {
+    let mut next = Some(from.unwrap_or(ExportPosition {
         kind: ExportKind::User,
         after: None,
-    });
+    }));
     let mut records = Vec::new();
-    loop {
+    while let Some(position) = &next {
+        // A page may have several kinds. Otherwise each kind would cost a call, however few records
+        // it has.
         let found = u32::try_from(records.len()).unwrap_or(u32::MAX);
         let room = page_size.saturating_sub(found);
         if room == 0 {
-            return Ok(ExportPage {
-                records,
-                next: Some(position),
-            });
+            break;
         }
-
-        let after = position.after.as_ref();
-        let (page, next) = match position.kind {
-            ExportKind::Policy => (policy_records(app, tenant, user).await?, None),
-            kind => {
-                app.store
-                    .export_user(tenant, user, kind, after, room)
-                    .await?
-            }
-        };
+        let (page, after) = read_kind(app, tenant, user, position, room).await?;
         records.extend(page);
-        position = match (next, position.kind.next()) {
-            (Some(after), _) => ExportPosition {
-                kind: position.kind,
-                after: Some(after),
-            },
-            (None, Some(kind)) => ExportPosition { kind, after: None },
-            (None, None) if is_first && records.is_empty() => return Err(AppError::UserNotFound),
-            (None, None) => {
-                return Ok(ExportPage {
-                    records,
-                    next: None,
-                });
-            }
-        };
+        next = position_behind(position.kind, after);
     }
+    if is_first && next.is_none() && records.is_empty() {
+        return Err(AppError::UserNotFound);
+    }
+    Ok(ExportPage { records, next })
+}
+
+/// Reads records of the kind of a position. Also returns where the next ones of the kind begin.
+async fn read_kind(
+    app: &App,
+    tenant: &TenantId,
+    user: &UserId,
+    position: &ExportPosition,
+    room: u32,
+) -> Result<(Vec<ExportedRecord>, Option<PageCursor>), AppError> {
+    // The user's values are a part of the tenant's row, which no statement about a user finds.
+    if position.kind == ExportKind::Policy {
+        return Ok((policy_records(app, tenant, user).await?, None));
+    }
+    let after = position.after.as_ref();
+    let reading = app
+        .store
+        .export_user(tenant, user, position.kind, after, room);
+    Ok(reading.await?)
+}
+
+/// The position behind records of a kind. None: nothing is left, of this kind and of all.
+fn position_behind(kind: ExportKind, after: Option<PageCursor>) -> Option<ExportPosition> {
+    if after.is_some() {
+        return Some(ExportPosition { kind, after });
+    }
+    let kind = kind.next()?;
+    Some(ExportPosition { kind, after })
 }
 
 /// The values of the user's own in the policy of the tenant.

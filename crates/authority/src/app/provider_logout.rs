@@ -61,6 +61,7 @@ async fn end_named(app: &App, logout: &ProviderLogout) -> Result<(), AppError> {
             return Ok(());
         }
     }
+    // The token was not remembered, so the provider may repeat it, and the repetition goes on.
     Err(AppError::Unavailable)
 }
 

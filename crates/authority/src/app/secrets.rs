@@ -8,7 +8,7 @@ use crate::{
         Micros, Mutation, Resealed, SealedPlace, SealedValue, SecretId, SecretKind, SecretRecord,
         current_secret, made_until,
     },
-    keys::{MasterKeyId, Unsealable, signing_key_purpose},
+    keys::{MasterKeyId, MasterKeys, Unsealable, signing_key_purpose},
 };
 
 /// The most secrets of a kind, retired ones included: a refresh token has one byte for the number.
@@ -112,30 +112,40 @@ pub(crate) async fn list_master_keys(app: &App) -> Result<Vec<MasterKeyView>, Ap
     let counts = app.store.count_sealed().await?;
     let own = app.secrets.master().ids().0;
     let current = app.secrets.master().current();
-    let mut keys = Vec::new();
+    let mut keys = unknown_keys(&counts, &own);
     for id in &own {
-        let counted = counts.iter().find(|(maker, _)| maker[..] == id.0);
-        keys.push(MasterKeyView {
-            id: id.to_string(),
-            state: if *id == current {
-                MasterKeyState::Current
-            } else {
-                MasterKeyState::Other
-            },
-            sealed: counted.map_or(0, |(_, count)| *count),
-        });
+        let state = match *id == current {
+            true => MasterKeyState::Current,
+            false => MasterKeyState::Other,
+        };
+        keys.push(own_key(*id, state, &counts));
     }
-    for (maker, count) in &counts {
+    keys.sort_by_key(|key| (key.state, Reverse(key.sealed)));
+    Ok(keys)
+}
+
+fn own_key(id: MasterKeyId, state: MasterKeyState, counts: &[(Vec<u8>, u64)]) -> MasterKeyView {
+    let counted = counts.iter().find(|(maker, _)| maker[..] == id.0);
+    MasterKeyView {
+        id: id.to_string(),
+        state,
+        sealed: counted.map_or(0, |(_, count)| *count),
+    }
+}
+
+/// The master keys that sealed a value, and that this authority does not have.
+fn unknown_keys(counts: &[(Vec<u8>, u64)], own: &[MasterKeyId]) -> Vec<MasterKeyView> {
+    let mut unknown = Vec::new();
+    for (maker, count) in counts {
         if !own.iter().any(|id| id.0 == maker[..]) {
-            keys.push(MasterKeyView {
+            unknown.push(MasterKeyView {
                 id: hexadecimal(maker),
                 state: MasterKeyState::Unknown,
                 sealed: *count,
             });
         }
     }
-    keys.sort_by_key(|key| (key.state, Reverse(key.sealed)));
-    Ok(keys)
+    unknown
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {
@@ -214,10 +224,27 @@ pub(crate) async fn reseal_secrets(
     values_max: u32,
 ) -> Result<ResealedPiece, AppError> {
     let master_key = app.secrets.master().current();
+    // Damaged values stay where they are, and would be found first by every call. So as many more
+    // are read.
     let values = app
         .store
         .sealed_by_others(&master_key.0, values_max + DAMAGED_MAX)
         .await?;
+    let (resealed, damaged) = reseal_values(app, values, values_max).await?;
+    Ok(ResealedPiece {
+        master_key,
+        resealed: replace_values(app, origin, master_key, resealed).await?,
+        remaining: count_remaining(app, master_key).await?,
+        damaged,
+    })
+}
+
+/// Seals at most `values_max` values. Also returns the places of those that their key does not open.
+async fn reseal_values(
+    app: &App,
+    values: Vec<SealedValue>,
+    values_max: u32,
+) -> Result<(Vec<Resealed>, Vec<String>), AppError> {
     let mut resealed = Vec::with_capacity(values.len());
     let mut damaged = Vec::new();
     for value in values {
@@ -236,20 +263,23 @@ pub(crate) async fn reseal_secrets(
     }
     // At most so many are passed over, so there are more only if nothing else was found.
     damaged.truncate(DAMAGED_MAX as usize);
+    Ok((resealed, damaged))
+}
 
-    let mut changed = 0;
-    if !resealed.is_empty() {
-        let mut entry = origin.entry(Mutation::Reseal(resealed));
-        let detail = ("master_key".to_owned(), master_key.to_string());
-        entry.details.extend([detail]);
-        changed = app.log.submit(entry).await?.changed;
+/// Replaces values in one entry of the log. Returns how many had not changed meanwhile.
+async fn replace_values(
+    app: &App,
+    origin: &ChangeOrigin,
+    master_key: MasterKeyId,
+    resealed: Vec<Resealed>,
+) -> Result<u32, AppError> {
+    if resealed.is_empty() {
+        return Ok(0);
     }
-    Ok(ResealedPiece {
-        master_key,
-        resealed: changed,
-        remaining: count_remaining(app, master_key).await?,
-        damaged,
-    })
+    let mut entry = origin.entry(Mutation::Reseal(resealed));
+    let detail = ("master_key".to_owned(), master_key.to_string());
+    entry.details.extend([detail]);
+    Ok(app.log.submit(entry).await?.changed)
 }
 
 /// Seals one value.
@@ -262,21 +292,30 @@ async fn reseal_value(app: &App, value: SealedValue) -> Result<ResealOutcome, Ap
             let Some((view, code)) = app.store.checkpoint_at(*revision).await? else {
                 return Ok(ResealOutcome::Gone);
             };
-            // Only a view that one of the keys vouches for gets a new code.
-            master
-                .verify(&view, &code)
-                .map(|()| master.authenticate(&view))
+            renew_code(master, &view, &code)
         }
         SealedPlace::Removal(place) => {
             let Some(record) = app.store.removal_record(*place).await? else {
                 return Ok(ResealOutcome::Gone);
             };
-            // A record that somebody forged stays as it is, for the verification to find.
-            master
-                .verify(&record.bytes, &record.code)
-                .map(|()| master.authenticate(&record.bytes))
+            renew_code(master, &record.bytes, &record.code)
         }
     };
+    reseal_outcome(value, new)
+}
+
+/// Makes the code over bytes anew, by the current master key.
+fn renew_code(master: &MasterKeys, bytes: &[u8], code: &[u8]) -> Result<Vec<u8>, Unsealable> {
+    // Only bytes that one of the keys vouches for get a new code. A record that somebody forged stays
+    // as it is, for the verification to find.
+    master.verify(bytes, code)?;
+    Ok(master.authenticate(bytes))
+}
+
+fn reseal_outcome(
+    value: SealedValue,
+    new: Result<Vec<u8>, Unsealable>,
+) -> Result<ResealOutcome, AppError> {
     match new {
         Ok(new) => Ok(ResealOutcome::Resealed(Resealed {
             place: value.place,

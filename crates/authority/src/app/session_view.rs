@@ -195,10 +195,21 @@ impl SessionViewer<'_> {
             .collect();
 
         // These depend on the session's age and its last use, so that they are not stored.
+        let observed = self.observe(session, address, now);
+        findings.extend(observed.findings(now, disabled));
+        findings
+    }
+
+    fn observe(
+        &self,
+        session: &Session,
+        address: Option<IpAddr>,
+        now: Micros,
+    ) -> SessionObservation {
         let opened_from = session.client.ip.parse().ok();
         let (opened_in, used_in) =
             compared_places(self.places, (opened_from, &session.sight.place), address);
-        let sight = SessionObservation {
+        SessionObservation {
             opened_in,
             opened_from,
             opened_beside: session.sight.network_beside.clone(),
@@ -208,9 +219,7 @@ impl SessionViewer<'_> {
             ended_by: session.end.as_ref().map(|end| end.cause),
             used_from: address,
             refresh_token_shared: session.shared_generation.is_some(),
-        };
-        findings.extend(sight.findings(now, disabled));
-        findings
+        }
     }
 }
 

@@ -114,19 +114,7 @@ pub(crate) async fn retire_signing_key(
         return Err(AppError::ApiKeysWouldEnd(cost.api_keys));
     }
 
-    let mut successor_id = None;
-    let mutation = if retirement.is_emergency {
-        // The successor signs at once: no key that gates know already may be left to sign.
-        let successor = generate_key(app, cost.credential, Duration::ZERO).await;
-        successor_id = Some(successor.id.clone());
-        // One entry does both, so there is no revision at which nothing can sign.
-        Mutation::ReplaceKey {
-            id: retirement.id.clone(),
-            successor: Box::new(successor),
-        }
-    } else {
-        Mutation::DistrustKey(retirement.id.clone())
-    };
+    let (mutation, successor_id) = end_trust(app, &retirement, cost.credential).await;
     let (_, enforcement) = app.apply_change(origin, mutation).await?;
 
     let keys = reload_keys(app).await?;
@@ -142,6 +130,24 @@ pub(crate) async fn retire_signing_key(
         api_keys_ended: cost.api_keys,
         sessions_must_refresh: cost.ends_access_tokens,
     })
+}
+
+/// The change that ends the trust in a key, and the id of its successor.
+async fn end_trust(
+    app: &App,
+    retirement: &Retirement,
+    credential: CredentialKind,
+) -> (Mutation, Option<KeyId>) {
+    let id = retirement.id.clone();
+    if !retirement.is_emergency {
+        return (Mutation::DistrustKey(id), None);
+    }
+    // The successor signs at once: no key that gates know already may be left to sign.
+    let successor = generate_key(app, credential, Duration::ZERO).await;
+    let successor_id = Some(successor.id.clone());
+    // One entry does both, so there is no revision at which nothing can sign.
+    let successor = Box::new(successor);
+    (Mutation::ReplaceKey { id, successor }, successor_id)
 }
 
 /// The credentials that end with a key.

@@ -78,6 +78,7 @@ impl App {
 
     /// Records the uses that wait. They wait on when the store fails.
     pub(crate) async fn flush_uses(&self) {
+        // Taken before the write, so that no request waits for the store behind this lock.
         let uses = std::mem::take(&mut self.token_uses.lock().uses);
         if !uses.is_empty() && record(self, &uses).await.is_err() {
             self.token_uses.put_back(uses);
@@ -143,7 +144,7 @@ impl WaitingUse {
     }
 }
 
-async fn record(app: &App, uses: &Uses) -> Result<(), AppError> {
+fn activities(uses: &Uses) -> Vec<SessionActivity> {
     let mut sessions = Vec::with_capacity(uses.len());
     for ((tenant, session), used) in uses {
         sessions.push(SessionActivity {
@@ -155,8 +156,12 @@ async fn record(app: &App, uses: &Uses) -> Result<(), AppError> {
             page: used.page.clone(),
         });
     }
+    sessions
+}
+
+async fn record(app: &App, uses: &Uses) -> Result<(), AppError> {
     let report = ActivityReport {
-        sessions,
+        sessions: activities(uses),
         api_keys: Vec::new(),
         // No gate: one that only asks keeps nothing that could be missing later.
         gate: None,

@@ -51,36 +51,10 @@ impl App {
     ) -> Result<IssuedTokens, AppError> {
         // The token's times go by the database's clock, as do revocations and generations of the log.
         let expires = self.access_token_expiry(session, now).await?;
-        let claims = Claims {
-            tenant_id: session.tenant_id.clone(),
-            user_id: session.user_id.clone(),
-            session_id: session.id,
-            subject: session.subject,
-            // Nothing looks tokens up by this id. It keeps two tokens of one second apart in the logs of others.
-            token_id: URL_SAFE_NO_PAD.encode(random::<16>()),
-            audiences: audiences.to_vec(),
-            issued_at: now.seconds(),
-            expires_at: expires.seconds(),
-            auth_time: session.auth_time.seconds(),
-            amr: session.facts.amr.clone(),
-            acr: session.acr.clone(),
-            client_id: session.facts.client_id.clone(),
-        };
-        let access_token = self.sign_access_token(&claims, now)?;
-
-        // The refresh token is derived from the row, so that a repeated answer contains the same one.
-        let subject = TokenSubject {
-            session_id: session.id,
-            generation: session.generation,
-        };
-        let keys = self.secrets.refresh();
-        let Some(refresh_token) = keys.derive(subject, &session.salt, now) else {
-            tracing::error!("every secret of refresh tokens is retired");
-            return Err(AppError::Internal);
-        };
+        let claims = claims(session, audiences, now, expires);
         Ok(IssuedTokens {
-            access_token,
-            refresh_token,
+            access_token: self.sign_access_token(&claims, now)?,
+            refresh_token: self.derive_refresh_token(session, now)?,
             access_token_expires: whole_seconds(expires),
         })
     }
@@ -107,6 +81,19 @@ impl App {
         Ok(expires)
     }
 
+    /// Derives the refresh token from the row, so that a repeated answer contains the same one.
+    fn derive_refresh_token(&self, session: &Session, now: Micros) -> Result<String, AppError> {
+        let subject = TokenSubject {
+            session_id: session.id,
+            generation: session.generation,
+        };
+        let keys = self.secrets.refresh();
+        keys.derive(subject, &session.salt, now).ok_or_else(|| {
+            tracing::error!("every secret of refresh tokens is retired");
+            AppError::Internal
+        })
+    }
+
     fn sign_access_token(&self, claims: &Claims, now: Micros) -> Result<String, AppError> {
         let Some(signer) = self.keyring.signer(CredentialKind::Session, now) else {
             return Err(missing_key());
@@ -118,6 +105,24 @@ impl App {
                 Err(AppError::Internal)
             }
         }
+    }
+}
+
+fn claims(session: &Session, audiences: &[String], now: Micros, expires: Micros) -> Claims {
+    Claims {
+        tenant_id: session.tenant_id.clone(),
+        user_id: session.user_id.clone(),
+        session_id: session.id,
+        subject: session.subject,
+        // Nothing looks tokens up by this id. It keeps two tokens of one second apart in the logs of others.
+        token_id: URL_SAFE_NO_PAD.encode(random::<16>()),
+        audiences: audiences.to_vec(),
+        issued_at: now.seconds(),
+        expires_at: expires.seconds(),
+        auth_time: session.auth_time.seconds(),
+        amr: session.facts.amr.clone(),
+        acr: session.acr.clone(),
+        client_id: session.facts.client_id.clone(),
     }
 }
 

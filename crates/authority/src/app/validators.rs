@@ -23,6 +23,8 @@ pub(crate) async fn list_validators(app: &App) -> Validators {
             delays,
         },
         Err(error) => {
+            // The streams of this authority are in memory, and the answer says that the others are
+            // missing.
             error.log("the validators of other authorities cannot be listed");
             Validators {
                 replicas: vec![app.peers.this_replica()],

@@ -41,13 +41,9 @@ pub(super) async fn keep_claim(
     loop {
         sleep(RENEW).await;
         let asked = Instant::now();
-        let renewing = async {
-            let is_kept = store.renew_export(export, fence, LEASE).await?;
-            if is_kept {
-                read_status(store, export, metrics).await?;
-            }
-            Ok::<_, StoreError>(is_kept)
-        };
+        let renewing = renew(store, export, fence, metrics);
+        // Bounded by the claim itself: while the store hangs, this authority must not deliver under
+        // a claim that has ended.
         match timeout_at(until, renewing).await {
             Ok(Ok(true)) => until = asked + LEASE,
             // Another authority has claimed it, or somebody has removed or stopped it.
@@ -60,6 +56,20 @@ pub(super) async fn keep_claim(
             }
         }
     }
+}
+
+/// Renews a claim. Returns false if it is lost.
+async fn renew(
+    store: &dyn Store,
+    export: &str,
+    fence: u64,
+    metrics: &ExportMetrics,
+) -> Result<bool, StoreError> {
+    let is_kept = store.renew_export(export, fence, LEASE).await?;
+    if is_kept {
+        read_status(store, export, metrics).await?;
+    }
+    Ok(is_kept)
 }
 
 /// Reads how an export stands, and shows it in the metrics.

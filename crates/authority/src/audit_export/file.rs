@@ -52,6 +52,8 @@ impl FileDestination {
             lines.extend(json::of_event(event)?.into_bytes());
             lines.push(b'\n');
         }
+        // A write that fails leaves the file closed. The next one opens it anew, and ends a torn
+        // line first.
         let (path, open) = (self.path.clone(), self.open.take());
         // A disk may take its time, and no other task of this thread shall wait for it.
         let writing = tokio::task::spawn_blocking(move || append_lines(&path, open, &lines));

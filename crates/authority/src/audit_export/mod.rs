@@ -75,6 +75,36 @@ enum End {
     Gone,
 }
 
+/// How far the holder of a claim has come.
+struct Progress {
+    fence: u64,
+    place: ExportPlace,
+    /// When the place was last written to the store.
+    saved: Instant,
+    /// Whether the store has this place.
+    is_saved: bool,
+}
+
+impl Progress {
+    fn of(claim: ExportClaim) -> Self {
+        Self {
+            fence: claim.fence,
+            place: claim.place,
+            saved: Instant::now(),
+            is_saved: true,
+        }
+    }
+
+    fn move_to(&mut self, place: ExportPlace) {
+        self.is_saved = self.is_saved && place == self.place;
+        self.place = place;
+    }
+
+    fn is_save_due(&self) -> bool {
+        !self.is_saved && self.saved.elapsed() >= SAVE
+    }
+}
+
 impl Exporter {
     /// Delivers whenever this authority has the claim, until `stop`.
     pub(crate) async fn run(mut self, stop: CancellationToken) {
@@ -122,7 +152,17 @@ impl Exporter {
         if status.is_some_and(|status| !status.is_free) {
             return Ok(None);
         }
-        let start = match self.start {
+        // It counts for the first claim only. From then on the store has a place.
+        let start = self.first_place();
+        let lease = claim::LEASE;
+        self.store
+            .claim_export(&self.name, &self.authority, &start, lease)
+            .await
+    }
+
+    /// The place where an export begins that the store does not know yet.
+    fn first_place(&self) -> ExportPlace {
+        match self.start {
             ExportStart::Beginning => ExportPlace::beginning(),
             ExportStart::Now => {
                 let head = self.feed.view().position();
@@ -131,11 +171,7 @@ impl Exporter {
                     chain: head.chain,
                 })
             }
-        };
-        let lease = claim::LEASE;
-        self.store
-            .claim_export(&self.name, &self.authority, &start, lease)
-            .await
+        }
     }
 
     /// Delivers for as long as the claim counts and deliveries succeed.
@@ -153,56 +189,77 @@ impl Exporter {
     }
 
     async fn deliver(&mut self, claim: ExportClaim) -> End {
-        let fence = claim.fence;
-        let mut place = claim.place;
-        let mut saved = Instant::now();
-        let mut is_saved = true;
+        let mut progress = Progress::of(claim);
         loop {
-            if let Err(end) = self.redeliver(fence).await {
+            if let Err(end) = self.deliver_next(&mut progress).await {
                 return end;
             }
-            let piece = match self.trail.next(&*self.store, &self.feed, &place).await {
-                Ok(piece) => piece,
-                Err(error) => {
-                    error.log("the audit trail was not read for an export");
-                    return End::Failed;
-                }
-            };
-            let (events, is_last) = match piece {
-                Piece::Events {
-                    events,
-                    behind,
-                    is_last,
-                } => {
-                    is_saved = is_saved && behind == place;
-                    place = behind;
-                    (events, is_last)
-                }
-                Piece::OtherHistory { common } => {
-                    self.warn_of_history(&place, &common);
-                    is_saved = false;
-                    place = common;
-                    (Vec::new(), false)
-                }
-            };
+        }
+    }
 
-            let is_delivery = !events.is_empty();
-            if is_delivery && let Err(end) = self.deliver_events(fence, &events).await {
-                return end;
+    /// Delivers due dead letters, and the next events of the trail.
+    async fn deliver_next(&mut self, progress: &mut Progress) -> Result<(), End> {
+        self.redeliver(progress.fence).await?;
+        let piece = self.read_piece(&progress.place).await?;
+        let (events, is_last) = self.pass_piece(piece, progress);
+
+        let is_delivery = !events.is_empty();
+        if is_delivery {
+            self.deliver_events(progress.fence, &events).await?;
+        }
+        // A place that passed the events of others is written now and then only.
+        if is_delivery || progress.is_save_due() {
+            self.save_place(progress).await?;
+        }
+        if is_last {
+            self.trail.wait_for_more(&self.feed).await;
+        }
+        Ok(())
+    }
+
+    async fn read_piece(&self, place: &ExportPlace) -> Result<Piece, End> {
+        match self.trail.next(&*self.store, &self.feed, place).await {
+            Ok(piece) => Ok(piece),
+            Err(error) => {
+                error.log("the audit trail was not read for an export");
+                Err(End::Failed)
             }
-            // A place that passed the events of others is written now and then only.
-            if is_delivery || (!is_saved && saved.elapsed() >= SAVE) {
-                match self.store.advance_export(&self.name, fence, &place).await {
-                    Ok(true) => (saved, is_saved) = (Instant::now(), true),
-                    Ok(false) => return End::Lost,
-                    Err(error) => {
-                        error.log("the place of an audit export was not moved");
-                        return End::Failed;
-                    }
-                }
+        }
+    }
+
+    /// Moves the place behind a piece. Returns its events, and whether the log had no more.
+    fn pass_piece(&self, piece: Piece, progress: &mut Progress) -> (Vec<AuditEvent>, bool) {
+        match piece {
+            Piece::Events {
+                events,
+                behind,
+                is_last,
+            } => {
+                progress.move_to(behind);
+                (events, is_last)
             }
-            if is_last {
-                self.trail.wait_for_more(&self.feed).await;
+            Piece::OtherHistory { common } => {
+                self.warn_of_history(&progress.place, &common);
+                progress.move_to(common);
+                (Vec::new(), false)
+            }
+        }
+    }
+
+    async fn save_place(&self, progress: &mut Progress) -> Result<(), End> {
+        let advancing = self
+            .store
+            .advance_export(&self.name, progress.fence, &progress.place);
+        match advancing.await {
+            Ok(true) => {
+                progress.saved = Instant::now();
+                progress.is_saved = true;
+                Ok(())
+            }
+            Ok(false) => Err(End::Lost),
+            Err(error) => {
+                error.log("the place of an audit export was not moved");
+                Err(End::Failed)
             }
         }
     }

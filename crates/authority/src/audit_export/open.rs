@@ -44,27 +44,36 @@ pub(crate) fn open(
     let mut exporters = Vec::new();
     for (index, config) in configs.iter().enumerate() {
         let destination = open_destination(index, config)?;
-        let pause = match destination {
-            Destination::Syslog(_) => PAUSE_OF_CONNECTIONS,
-            Destination::File(_) | Destination::Webhook(_) => PAUSE,
-        };
-        exporters.push(Exporter {
-            name: config.name.as_str().into(),
-            start: config.start,
-            destination,
-            trail: Trail {
-                tenants: config.tenants.iter().cloned().collect(),
-                pause,
-            },
-            store: Arc::clone(parts.store),
-            feed: Arc::clone(parts.feed),
-            authority: parts.authority,
-            metrics: Arc::clone(&metrics),
-            backoff: Backoff::new(RETRY_FIRST, RETRY_MAX),
-            looked_for_dead_letters: None,
-        });
+        exporters.push(exporter(config, destination, parts, &metrics));
     }
     Ok(exporters)
+}
+
+fn exporter(
+    config: &AuditExportConfig,
+    destination: Destination,
+    parts: &Parts<'_>,
+    metrics: &Arc<ExportMetrics>,
+) -> Exporter {
+    let pause = match destination {
+        Destination::Syslog(_) => PAUSE_OF_CONNECTIONS,
+        Destination::File(_) | Destination::Webhook(_) => PAUSE,
+    };
+    Exporter {
+        name: config.name.as_str().into(),
+        start: config.start,
+        destination,
+        trail: Trail {
+            tenants: config.tenants.iter().cloned().collect(),
+            pause,
+        },
+        store: Arc::clone(parts.store),
+        feed: Arc::clone(parts.feed),
+        authority: parts.authority,
+        metrics: Arc::clone(metrics),
+        backoff: Backoff::new(RETRY_FIRST, RETRY_MAX),
+        looked_for_dead_letters: None,
+    }
 }
 
 /// Checks the files that exports need.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Delivery, DeliveryError, End, Exporter};
+use crate::domain::AuditEvent;
 
 /// The most dead letters that are delivered before the trail goes on.
 const DUE_MAX: u32 = 100;
@@ -27,28 +28,32 @@ impl Exporter {
             }
         };
         for event in due {
-            let delivery = Delivery {
-                export: &self.name,
-                fence,
-                store: &*self.store,
-                metrics: &self.metrics,
-            };
-            let position = event.position;
-            let outcome = match self.destination.deliver_once(&event, &delivery).await {
-                Ok(()) => self.store.remove_dead_letter(&self.name, position).await,
-                // Not due any more: an operator who asked once is not answered for ever.
-                Err(DeliveryError::Failed(problem)) => {
-                    let buried = self.store.bury_event(&self.name, fence, position, &problem);
-                    buried.await.map(drop)
-                }
-                Err(DeliveryError::Gone) => return Err(End::Gone),
-                Err(DeliveryError::Lost) => return Err(End::Lost),
-            };
-            if let Err(error) = outcome {
-                error.log("a dead letter of an audit export is delivered again");
-                return Err(End::Failed);
-            }
+            self.redeliver_letter(fence, &event).await?;
         }
         Ok(())
+    }
+
+    async fn redeliver_letter(&mut self, fence: u64, event: &AuditEvent) -> Result<(), End> {
+        let delivery = Delivery {
+            export: &self.name,
+            fence,
+            store: &*self.store,
+            metrics: &self.metrics,
+        };
+        let position = event.position;
+        let outcome = match self.destination.deliver_once(event, &delivery).await {
+            Ok(()) => self.store.remove_dead_letter(&self.name, position).await,
+            // Not due any more: an operator who asked once is not answered for ever.
+            Err(DeliveryError::Failed(problem)) => {
+                let buried = self.store.bury_event(&self.name, fence, position, &problem);
+                buried.await.map(drop)
+            }
+            Err(DeliveryError::Gone) => return Err(End::Gone),
+            Err(DeliveryError::Lost) => return Err(End::Lost),
+        };
+        outcome.map_err(|error| {
+            error.log("a dead letter of an audit export is delivered again");
+            End::Failed
+        })
     }
 }

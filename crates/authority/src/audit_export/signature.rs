@@ -47,19 +47,8 @@ impl Signer {
 fn read_secret(file: &Path) -> Result<hmac::Key, String> {
     let text = fs::read_to_string(file).map_err(|error| format!("must be readable: {error}"))?;
     let text = Zeroizing::new(text);
-    // The mode of the file behind a link counts, because mounted secrets are often links.
-    let metadata = fs::metadata(file).map_err(|error| format!("must be readable: {error}"))?;
-    let mode = metadata.permissions().mode() & 0o777;
-    if mode & MODE_FORBIDDEN != 0 {
-        return Err(format!(
-            "has mode {mode:04o}, and 0640 is the most: run chmod 600"
-        ));
-    }
-    let secret = text.trim().strip_prefix(PREFIX).and_then(|encoded| {
-        let decoded = STANDARD.decode(encoded).ok()?;
-        SECRET_BYTES.contains(&decoded.len()).then_some(decoded)
-    });
-    let Some(secret) = secret.map(Zeroizing::new) else {
+    check_mode(file)?;
+    let Some(secret) = decode_secret(&text) else {
         return Err(
             "must hold whsec_ and 24 to 64 bytes in base64: make it with `echo whsec_$(openssl rand -base64 32)`"
                 .to_owned(),
@@ -70,6 +59,24 @@ fn read_secret(file: &Path) -> Result<hmac::Key, String> {
         return Err("holds one byte again and again".to_owned());
     }
     Ok(hmac::Key::new(hmac::HMAC_SHA256, &secret))
+}
+
+fn check_mode(file: &Path) -> Result<(), String> {
+    // The mode of the file behind a link counts, because mounted secrets are often links.
+    let metadata = fs::metadata(file).map_err(|error| format!("must be readable: {error}"))?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if mode & MODE_FORBIDDEN != 0 {
+        return Err(format!(
+            "has mode {mode:04o}, and 0640 is the most: run chmod 600"
+        ));
+    }
+    Ok(())
+}
+
+fn decode_secret(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let encoded = text.trim().strip_prefix(PREFIX)?;
+    let secret = Zeroizing::new(STANDARD.decode(encoded).ok()?);
+    SECRET_BYTES.contains(&secret.len()).then_some(secret)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
+use portcullis_contract::position::Position;
 use tokio::time::{sleep, timeout};
 
 use crate::{
@@ -47,6 +48,7 @@ impl Trail {
         feed: &Feed,
         place: &ExportPlace,
     ) -> Result<Piece, StoreError> {
+        // A quiet log then costs no read of the store.
         if is_at_head(feed, place) {
             return Ok(Piece::Events {
                 events: Vec::new(),
@@ -62,26 +64,26 @@ impl Trail {
             return Ok(Piece::OtherHistory { common });
         }
 
+        self.read(store, place, head).await
+    }
+
+    /// Reads events up to a head of the history that the place is of.
+    async fn read(
+        &self,
+        store: &dyn Store,
+        place: &ExportPlace,
+        head: Position,
+    ) -> Result<Piece, StoreError> {
         let mut events = store
             .audit_events_behind(None, place.position(), head.revision, EVENTS_MAX)
             .await?;
         let is_last = events.len() < EVENTS_MAX as usize;
         let behind = match events.last() {
-            Some(last) if !is_last => {
-                let position = TrailPosition::behind(last);
-                let (_, chain) = store.head_and_chain(position.revision).await?;
-                let (_, head_chain) = store.head_and_chain(head.revision).await?;
-                // The history changed between the reads, so the chain may not be that of the events.
-                let (Some(chain), true) = (chain, head_chain == Some(head.chain)) else {
-                    return Err(StoreError::Conflict(
-                        "the history of the log changed".into(),
-                    ));
-                };
-                place.advanced(position, chain)
-            }
+            Some(last) if !is_last => place_behind(store, place, last, head).await?,
             // If the history changed since the head was read, this chain is of the old one, and the next look finds out.
             _ => place.advanced(TrailPosition::behind_revision(head.revision), head.chain),
         };
+        // After the place was computed, which has to pass the events of other tenants too.
         events.retain(|event| self.tenants.is_empty() || self.tenants.contains(&event.tenant_id));
         Ok(Piece::Events {
             events,
@@ -92,9 +94,29 @@ impl Trail {
 
     /// Waits until the log has more, for a moment at most.
     pub(super) async fn wait_for_more(&self, feed: &Feed) {
+        // Subscribed before the pause, so that a batch within it ends the wait behind it.
         let mut position = feed.position();
         sleep(self.pause).await;
         let _in_time = timeout(QUIET_PAUSE, position.changed()).await;
+    }
+}
+
+/// The place behind an event that was read up to `head`.
+async fn place_behind(
+    store: &dyn Store,
+    place: &ExportPlace,
+    last: &AuditEvent,
+    head: Position,
+) -> Result<ExportPlace, StoreError> {
+    let position = TrailPosition::behind(last);
+    let (_, chain) = store.head_and_chain(position.revision).await?;
+    let (_, head_chain) = store.head_and_chain(head.revision).await?;
+    match chain {
+        Some(chain) if head_chain == Some(head.chain) => Ok(place.advanced(position, chain)),
+        // The history changed between the reads, so the chain may not be that of the events.
+        _ => Err(StoreError::Conflict(
+            "the history of the log changed".into(),
+        )),
     }
 }
 

@@ -20,6 +20,7 @@ use super::{
 use crate::{
     config::{ConfigError, WebhookExportConfig},
     domain::AuditEvent,
+    net::HttpConnection,
 };
 
 /// Tenants whose events are delivered at a time.
@@ -71,6 +72,8 @@ impl Webhook {
                 running.push(self.send_in_order(events, delivery));
             }
             match running.next().await {
+                // An error drops the deliveries of other tenants in the middle. The place has not
+                // moved, so their events are sent again.
                 Some(sent) => sent?,
                 None => return Ok(()),
             }
@@ -111,30 +114,42 @@ impl Webhook {
                     continue;
                 }
             };
-            let mut backoff =
-                Backoff::new(PAUSE_FIRST.min(self.retry_pause_max), self.retry_pause_max);
-            loop {
-                let refusal = match self.receiver.attempt(&mut connection, &message).await {
-                    Ok(()) => {
-                        self.failing().remove(&event.tenant_id);
-                        delivery.count_delivered(1);
-                        break;
-                    }
-                    Err(refusal) => refusal,
-                };
-                delivery.metrics.count_failure(delivery.export);
-                if refusal.is_gone {
-                    return Err(DeliveryError::Gone);
-                }
-                let since = self.failing_since(&event.tenant_id);
-                if since.elapsed() >= self.give_up_after {
-                    delivery.bury(event, &refusal.problem).await?;
-                    break;
-                }
-                self.pause(&refusal, since, &mut backoff, delivery).await;
-            }
+            self.send_or_bury(&mut connection, event, &message, delivery)
+                .await?;
         }
         Ok(())
+    }
+
+    /// Tries an event until the receiver takes it, or it is given up.
+    async fn send_or_bury(
+        &self,
+        connection: &mut Option<HttpConnection>,
+        event: &AuditEvent,
+        message: &Message,
+        delivery: &Delivery<'_>,
+    ) -> Result<(), DeliveryError> {
+        let mut backoff = Backoff::new(PAUSE_FIRST.min(self.retry_pause_max), self.retry_pause_max);
+        loop {
+            let refusal = match self.receiver.attempt(connection, message).await {
+                Ok(()) => {
+                    self.failing().remove(&event.tenant_id);
+                    delivery.count_delivered(1);
+                    return Ok(());
+                }
+                Err(refusal) => refusal,
+            };
+            delivery.metrics.count_failure(delivery.export);
+            if refusal.is_gone {
+                return Err(DeliveryError::Gone);
+            }
+            // The time counts for the tenant and not for the event: after a long outage each waiting
+            // event gets one attempt, and not a day.
+            let since = self.failing_since(&event.tenant_id);
+            if since.elapsed() >= self.give_up_after {
+                return delivery.bury(event, &refusal.problem).await;
+            }
+            self.pause(&refusal, since, &mut backoff, delivery).await;
+        }
     }
 
     /// Waits before the next attempt.

@@ -74,28 +74,52 @@ pub fn parse(user_agent: &str) -> Device {
         Some(system) => system,
         None => system.as_ref().map(read_system).unwrap_or_default(),
     };
-    let (mut browser, mut browser_version) = match powershell(agent) {
+    let named = match powershell(agent) {
         Some(shell) => shell,
         None => browser.as_ref().map(read_browser).unwrap_or_default(),
     };
-
-    let kind = if is_crawler || browser.starts_with("Headless") {
+    let kind = if is_crawler || named.0.starts_with("Headless") {
         DeviceKind::Program
     } else {
         kind_of(agent)
     };
+    let (browser, browser_version) = choose_browser(named, agent, kind, &os);
+
+    Device {
+        browser,
+        browser_version,
+        os,
+        os_version,
+        model: model_of(device, agent, kind).unwrap_or_default(),
+        kind,
+        ..Device::default()
+    }
+}
+
+/// The name and version of the browser or program, where the expressions say nothing of use.
+fn choose_browser(
+    named: (String, String),
+    agent: &str,
+    kind: DeviceKind,
+    os: &str,
+) -> (String, String) {
+    let (mut browser, mut version) = named;
     // The expressions know few programs; their own first product is as good a name.
     if kind == DeviceKind::Program && browser.is_empty() {
-        let (name, version) = leading_program(agent).unwrap_or_default();
+        let (name, number) = leading_program(agent).unwrap_or_default();
         browser = tidy(name);
-        browser_version = short_version(version);
+        version = short_version(number);
     }
     // The parser reports `Dalvik` as the browser Android: an app, of which only the system is known.
     if browser == os {
         browser = String::new();
-        browser_version = String::new();
+        version = String::new();
     }
-    let model = match device {
+    (browser, version)
+}
+
+fn model_of(device: Option<device::ValueRef<'_>>, agent: &str, kind: DeviceKind) -> Option<String> {
+    match device {
         // The model of a crawler is the phone that it pretends to be.
         _ if kind == DeviceKind::Program => None,
         _ if is_ipad_as_mac(agent) => Some("iPad".to_owned()),
@@ -105,16 +129,6 @@ pub fn parse(user_agent: &str) -> Device {
         }
         Some(device) => read_model(device),
         None => None,
-    };
-
-    Device {
-        browser,
-        browser_version,
-        os,
-        os_version,
-        model: model.unwrap_or_default(),
-        kind,
-        ..Device::default()
     }
 }
 

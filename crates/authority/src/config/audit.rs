@@ -106,6 +106,16 @@ impl AuditConfig {
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         self.retention.check("audit.retention")?;
+        self.check_tenants()?;
+        let directory = self.archive_directory.as_ref();
+        if directory.is_some_and(|directory| !directory.is_absolute()) {
+            let problem = "must be an absolute path";
+            return Err(ConfigError::new("audit.archive_directory", problem));
+        }
+        Ok(())
+    }
+
+    fn check_tenants(&self) -> Result<(), ConfigError> {
         if self.tenants.len() > TENANTS_MAX {
             let problem = format!("must be at most {TENANTS_MAX}");
             return Err(ConfigError::new("audit.tenants", problem));
@@ -116,11 +126,6 @@ impl AuditConfig {
                 return Err(ConfigError::new(key, "is not the id of a tenant"));
             }
             keep.check(&key)?;
-        }
-        let directory = self.archive_directory.as_ref();
-        if directory.is_some_and(|directory| !directory.is_absolute()) {
-            let problem = "must be an absolute path";
-            return Err(ConfigError::new("audit.archive_directory", problem));
         }
         Ok(())
     }

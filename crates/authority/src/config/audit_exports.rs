@@ -163,6 +163,7 @@ pub(super) fn check(exports: &[AuditExportConfig]) -> Result<(), ConfigError> {
 }
 
 fn is_name_byte(byte: u8) -> bool {
+    // No parentheses: `(archive)` is the name of the archive among the exports.
     byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'
 }
 

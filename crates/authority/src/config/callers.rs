@@ -85,22 +85,42 @@ pub(super) fn check(callers: &[CallerConfig], verifies_clients: bool) -> Result<
     for (index, caller) in callers.iter().enumerate() {
         caller.check(index)?;
         refuse_repetition(&mut names, caller.name.as_str(), index, "name")?;
-        if let Some(digest) = caller.digest() {
-            refuse_repetition(&mut digests, digest, index, "bearer_sha256")?;
+        refuse_repeated_digests(&mut digests, caller, index)?;
+        check_certificate(&mut sans, caller, index, verifies_clients)?;
+    }
+    Ok(())
+}
+
+fn check_certificate(
+    sans: &mut HashMap<San, usize>,
+    caller: &CallerConfig,
+    index: usize,
+    verifies_clients: bool,
+) -> Result<(), ConfigError> {
+    let Some(san) = caller.san() else {
+        return Ok(());
+    };
+    // Without an authority to verify certificates, the setting would promise an access that there is not.
+    if !verifies_clients {
+        let problem = "needs server.tls_client_ca_file";
+        return Err(ConfigError::new(key(index, "san"), problem));
+    }
+    refuse_repetition(sans, san, index, "san")
+}
+
+fn refuse_repeated_digests(
+    digests: &mut HashMap<[u8; 32], usize>,
+    caller: &CallerConfig,
+    index: usize,
+) -> Result<(), ConfigError> {
+    if let Some(digest) = caller.digest() {
+        refuse_repetition(digests, digest, index, "bearer_sha256")?;
+    }
+    for (number, bearer) in caller.bearers.iter().enumerate() {
+        if let Some(digest) = parse_digest(&bearer.sha256) {
+            let field = format!("bearers[{number}].sha256");
+            refuse_repetition(digests, digest, index, &field)?;
         }
-        for (number, bearer) in caller.bearers.iter().enumerate() {
-            if let Some(digest) = parse_digest(&bearer.sha256) {
-                let field = format!("bearers[{number}].sha256");
-                refuse_repetition(&mut digests, digest, index, &field)?;
-            }
-        }
-        let Some(san) = caller.san() else { continue };
-        // Without an authority to verify certificates, the setting would promise an access that there is not.
-        if !verifies_clients {
-            let problem = "needs server.tls_client_ca_file";
-            return Err(ConfigError::new(key(index, "san"), problem));
-        }
-        refuse_repetition(&mut sans, san, index, "san")?;
     }
     Ok(())
 }

@@ -75,17 +75,7 @@ pub(super) fn check(
     }
     let mut seen = HashSet::new();
     for (index, provider) in providers.iter().enumerate() {
-        let checks = [
-            ("issuer", check_text(&provider.issuer)),
-            ("client_id", check_text(&provider.client_id)),
-            ("tenant", provider.check_tenant()),
-            ("jwks_url", provider.check_keys(insecure)),
-            ("jwks_ca_file", provider.check_authorities()),
-            ("algorithms", provider.check_algorithms()),
-        ];
-        for (field, result) in checks {
-            result.map_err(|problem| ConfigError::new(key(index, field), problem))?;
-        }
+        provider.check(index, insecure)?;
         // A token for both could not say whose it is.
         if !seen.insert((&provider.issuer, &provider.client_id)) {
             let problem = "is the same as that of another provider with the same issuer";
@@ -108,7 +98,38 @@ fn check_text(text: &str) -> Result<(), String> {
     Ok(())
 }
 
+fn check_url(url: &str, insecure: bool) -> Result<(), String> {
+    let parsed: Option<Uri> = url.parse().ok();
+    let host = parsed.as_ref().and_then(Uri::host).unwrap_or_default();
+    let scheme = parsed.as_ref().and_then(Uri::scheme_str);
+    if host.is_empty() || !matches!(scheme, Some("http" | "https")) || url.contains('@') {
+        return Err("must be a URL as https://idp.example.com/jwks".into());
+    }
+    // Anybody on the way could put their own keys in, and sign people out.
+    if scheme == Some("http") && !insecure && !LOOPBACK_HOSTS.contains(&host) {
+        return Err(
+            "must begin with https:// or name this machine, or set server.insecure = true".into(),
+        );
+    }
+    Ok(())
+}
+
 impl IdentityProviderConfig {
+    fn check(&self, index: usize, insecure: bool) -> Result<(), ConfigError> {
+        let checks = [
+            ("issuer", check_text(&self.issuer)),
+            ("client_id", check_text(&self.client_id)),
+            ("tenant", self.check_tenant()),
+            ("jwks_url", self.check_keys(insecure)),
+            ("jwks_ca_file", self.check_authorities()),
+            ("algorithms", self.check_algorithms()),
+        ];
+        for (field, result) in checks {
+            result.map_err(|problem| ConfigError::new(key(index, field), problem))?;
+        }
+        Ok(())
+    }
+
     fn check_tenant(&self) -> Result<(), String> {
         match &self.tenant {
             Some(tenant) => TenantId::parse(tenant.as_str())
@@ -119,25 +140,11 @@ impl IdentityProviderConfig {
     }
 
     fn check_keys(&self, insecure: bool) -> Result<(), String> {
-        let url = match (&self.jwks_url, &self.jwks_file) {
-            (Some(url), None) => url,
-            (None, Some(_)) => return Ok(()),
-            _ => return Err("or jwks_file is required, and not both".into()),
-        };
-        let parsed: Option<Uri> = url.parse().ok();
-        let host = parsed.as_ref().and_then(Uri::host).unwrap_or_default();
-        let scheme = parsed.as_ref().and_then(Uri::scheme_str);
-        if host.is_empty() || !matches!(scheme, Some("http" | "https")) || url.contains('@') {
-            return Err("must be a URL as https://idp.example.com/jwks".into());
+        match (&self.jwks_url, &self.jwks_file) {
+            (Some(url), None) => check_url(url, insecure),
+            (None, Some(_)) => Ok(()),
+            _ => Err("or jwks_file is required, and not both".into()),
         }
-        // Anybody on the way could put their own keys in, and sign people out.
-        if scheme == Some("http") && !insecure && !LOOPBACK_HOSTS.contains(&host) {
-            return Err(
-                "must begin with https:// or name this machine, or set server.insecure = true"
-                    .into(),
-            );
-        }
-        Ok(())
     }
 
     fn check_authorities(&self) -> Result<(), String> {

@@ -246,33 +246,47 @@ impl Pkcs11Config {
 
 impl VaultConfig {
     fn check(&self, setting: &str) -> Result<(), ConfigError> {
-        let invalid = |field: &str, problem: &str| {
-            Err(ConfigError::new(format!("{setting}.{field}"), problem))
-        };
+        let checked = self.check_server().and_then(|()| self.check_key());
+        if let Err((field, problem)) = checked {
+            return Err(ConfigError::new(format!("{setting}.{field}"), problem));
+        }
+        self.token.check(&format!("{setting}.token"))
+    }
+
+    /// Checks the address and the certificates. An error has its field.
+    fn check_server(&self) -> Result<(), (&'static str, &'static str)> {
         let Some((host, is_tls)) = self.server() else {
-            return invalid("address", "must be a URL as https://vault.example.com:8200");
+            let problem = "must be a URL as https://vault.example.com:8200";
+            return Err(("address", problem));
         };
         // The answer is the master key.
         if !is_tls && !LOOPBACK_HOSTS.contains(&host.as_str()) {
-            return invalid("address", "must begin with https://, or name this machine");
+            let problem = "must begin with https://, or name this machine";
+            return Err(("address", problem));
         }
         if is_tls != self.ca_file.is_some() {
-            return invalid("ca_file", "is required with https://, and only with it");
+            let problem = "is required with https://, and only with it";
+            return Err(("ca_file", problem));
         }
+        Ok(())
+    }
+
+    /// Checks the names and the version of the key. An error has its field.
+    fn check_key(&self) -> Result<(), (&'static str, &'static str)> {
         for (field, path) in [("mount", &self.mount), ("key", &self.key)] {
             if !is_vault_path(path, field == "mount") {
-                return invalid(field, "must have letters, digits, `-`, `_` and `.` only");
+                return Err((field, "must have letters, digits, `-`, `_` and `.` only"));
             }
         }
         if let Some(namespace) = &self.namespace
             && !is_vault_path(namespace, true)
         {
-            return invalid("namespace", "must be a path");
+            return Err(("namespace", "must be a path"));
         }
         if self.version == 0 {
-            return invalid("version", "must be at least 1");
+            return Err(("version", "must be at least 1"));
         }
-        self.token.check(&format!("{setting}.token"))
+        Ok(())
     }
 
     /// The host, and true if it is spoken to over TLS.

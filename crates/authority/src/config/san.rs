@@ -52,6 +52,7 @@ impl San {
         if !is_name {
             return Err("must be a URI, or a DNS name without a wildcard");
         }
+        // Certificates spell DNS names in either case, and both mean one host (RFC 4343).
         Ok(Self::Dns(text.to_ascii_lowercase()))
     }
 }

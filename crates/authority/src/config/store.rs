@@ -19,7 +19,7 @@ pub struct StoreConfig {
     /// PostgreSQL: the same database as the role that owns the schema. It migrates, and grants the role of `url` the
     /// rights that the service needs.
     pub owner_url: Option<String>,
-    /// PostgreSQL: connections for sessions; three more serve the log.
+    /// PostgreSQL: connections for sessions; seven more serve the log.
     pub connections_max: usize,
     /// PostgreSQL: connections for lists, counts, previews and walks. One tenant has at most half of them.
     pub search_connections_max: usize,

@@ -29,33 +29,35 @@ fn check_origin(origin: &str, insecure: bool) -> Result<(), &'static str> {
     const FORM: &str = "must be one origin as https://app.example.com, in lower case, without a path, a default port or \
          a wildcard";
 
+    let uri = parse_origin(origin).ok_or(FORM)?;
+    // Anybody on the way could change such a page, and take the tokens that it has.
+    let is_plain = uri.scheme_str() == Some("http");
+    let host = uri.host().unwrap_or_default();
+    if is_plain && !insecure && !LOOPBACK_HOSTS.contains(&host) {
+        return Err("must begin with https:// or name this machine, or set server.insecure = true");
+    }
+    Ok(())
+}
+
+/// Reads an origin that is spelled as browsers send it.
+fn parse_origin(origin: &str) -> Option<Uri> {
     // `Uri` adds the path to an origin without one, and accepts capitals.
     let is_spelled_out = origin.len() <= ORIGIN_BYTES_MAX
         && !origin.contains(['@', '*'])
         && !origin.bytes().any(|byte| byte.is_ascii_uppercase());
-    let Some(uri) = origin.parse::<Uri>().ok().filter(|_| is_spelled_out) else {
-        return Err(FORM);
-    };
-    let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-        return Err(FORM);
-    };
+    let uri = origin.parse::<Uri>().ok()?;
+    let scheme = uri.scheme_str()?;
+    let authority = uri.authority()?;
     let default_port = match scheme {
         "https" => 443,
         "http" => 80,
-        _ => return Err(FORM),
+        _ => return None,
     };
     let is_exact = format!("{scheme}://{authority}") == origin
         && !authority.host().is_empty()
         && !authority.as_str().ends_with(':')
         && authority.port_u16() != Some(default_port);
-    if !is_exact {
-        return Err(FORM);
-    }
-    // Anybody on the way could change such a page, and take the tokens that it has.
-    if scheme == "http" && !insecure && !LOOPBACK_HOSTS.contains(&authority.host()) {
-        return Err("must begin with https:// or name this machine, or set server.insecure = true");
-    }
-    Ok(())
+    (is_spelled_out && is_exact).then_some(uri)
 }
 
 #[cfg(test)]

@@ -76,6 +76,8 @@ impl Admission {
         let mut queue = self.lock();
         let number = queue.next;
         queue.next += 1;
+        // Numbers rise under this lock, so the back keeps the order in which `waiting_before`
+        // searches.
         queue.waiting.push_back(number);
         Ticket {
             admission: Arc::clone(self),
@@ -113,17 +115,9 @@ impl Ticket {
             queue.start_sending(self.number, now);
             return Turn::Now;
         }
-        // A stalled reader that lost its slot comes back to its old place.
-        if queue.waiting.get(ahead) != Some(&self.number) {
-            queue.waiting.insert(ahead, self.number);
-        }
+        queue.rejoin(self.number, ahead);
 
-        let took = queue.took.unwrap_or(FIRST_ESTIMATE);
-        let rounds = u32::try_from(ahead / slots).unwrap_or(u32::MAX);
-        Turn::Wait {
-            ahead: u32::try_from(ahead + queue.sending.len()).unwrap_or(u32::MAX),
-            wait: took.saturating_mul(rounds.saturating_add(1)),
-        }
+        queue.wait(ahead, slots)
     }
 
     /// Gives up the slot after the last chunk.
@@ -147,6 +141,26 @@ impl Queue {
     /// The number of waiting tickets before this one.
     fn waiting_before(&self, number: u64) -> usize {
         self.waiting.partition_point(|other| *other < number)
+    }
+
+    /// Puts a ticket back into its place, unless it waits there already.
+    fn rejoin(&mut self, number: u64, ahead: usize) {
+        // A stalled reader that lost its slot comes back to its old place.
+        if self.waiting.get(ahead) != Some(&number) {
+            self.waiting.insert(ahead, number);
+        }
+    }
+
+    /// The turn of a ticket with `ahead` others before it.
+    fn wait(&self, ahead: usize, slots: usize) -> Turn {
+        // All slots turn over about once in the time of a snapshot. So the first `slots` tickets in
+        // line wait for one such time, and each further group for one more.
+        let took = self.took.unwrap_or(FIRST_ESTIMATE);
+        let rounds = u32::try_from(ahead / slots).unwrap_or(u32::MAX);
+        Turn::Wait {
+            ahead: u32::try_from(ahead + self.sending.len()).unwrap_or(u32::MAX),
+            wait: took.saturating_mul(rounds.saturating_add(1)),
+        }
     }
 
     fn remove_waiting(&mut self, number: u64) {
@@ -260,5 +274,38 @@ mod tests {
             now += STALL_MAX / 2;
             assert_eq!(ahead(&tickets[1], now), Some(1));
         }
+    }
+
+    #[test]
+    fn the_estimate_moves_a_quarter_towards_each_transfer() {
+        let now = Instant::now();
+        let admission = Admission::new(2);
+        let mut tickets = enter(&admission, 8);
+        assert_eq!(all_ahead(&tickets[..2], now), [None, None]);
+        let wait = |ticket: &Ticket| match ticket.turn(now) {
+            Turn::Wait { wait, .. } => wait,
+            Turn::Now => panic!("its turn"),
+        };
+        // Two at a time: the sixth behind them waits for two rounds more than the first.
+        assert_eq!(wait(&tickets[2]), FIRST_ESTIMATE);
+        assert_eq!(wait(&tickets[6]), 3 * FIRST_ESTIMATE);
+        tickets.remove(0).finish(now + Duration::from_secs(8));
+        tickets.remove(0).finish(now + Duration::from_secs(4));
+        let queue = admission.lock();
+        assert_eq!(queue.took, Some(Duration::from_secs(7)));
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_a_slot_is_told_of_one() {
+        use futures::FutureExt;
+
+        let now = Instant::now();
+        let admission = Admission::new(1);
+        let sending = admission.enter();
+        assert_eq!(sending.turn(now), Turn::Now);
+        let mut freed = Box::pin(admission.freed());
+        assert!(freed.as_mut().now_or_never().is_none());
+        sending.finish(now);
+        freed.await;
     }
 }

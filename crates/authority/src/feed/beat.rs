@@ -18,6 +18,7 @@ use crate::{
 /// The most probes that wait at a time.
 const PROBES_MAX: usize = 65_536;
 /// The most times that a roster is written for one beat.
+// The second try is for a row that another authority removed between the write and the beat.
 const ROSTER_TRIES: usize = 2;
 
 /// A beat with the code over its head. Every stream that the beat answers sends the same one.
@@ -104,6 +105,8 @@ impl Beating {
     async fn beat(&self, answered: Vec<oneshot::Sender<SignedBeat>>) {
         match self.try_beat().await {
             Ok(beat) => {
+                // Also with a clock that was set back: the store answers, and the clock is a
+                // condition of its own.
                 self.readiness.succeed(Pulse::Beat);
                 if self.reports_set_back(&beat) {
                     // As without a beat: the gates grow stale, until everyone has been signed out.
@@ -162,3 +165,6 @@ impl Beating {
         ))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -108,3 +108,56 @@ impl Confirmations {
         self.changed.notified()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+
+    use super::*;
+
+    #[test]
+    fn questions_come_less_often_with_many_streams() {
+        assert_eq!(question_pause(0), Duration::ZERO);
+        assert_eq!(question_pause(100), Duration::from_millis(2));
+        assert_eq!(question_pause(50_000), PAUSE_MAX);
+        assert_eq!(question_pause(u64::MAX), PAUSE_MAX);
+    }
+
+    #[test]
+    fn a_question_wakes_the_streams_once_and_an_expectation_wakes_none() {
+        let confirmations = Confirmations::default();
+        let mut wanted = confirmations.wanted();
+        confirmations.expect(Revision(5));
+        assert!(!wanted.has_changed().expect("open"));
+        assert_eq!(*wanted.borrow_and_update(), Revision(5));
+
+        confirmations.want(Revision(5));
+        confirmations.want(Revision(4));
+        confirmations.expect(Revision(3));
+        assert!(!wanted.has_changed().expect("open"), "they were asked");
+        assert_eq!(*wanted.borrow_and_update(), Revision(5));
+        confirmations.want(Revision(6));
+        assert!(wanted.has_changed().expect("open"));
+        assert_eq!(*wanted.borrow_and_update(), Revision(6));
+    }
+
+    #[test]
+    fn progress_is_counted_and_told_to_those_who_wait() {
+        let confirmations = Confirmations::default();
+        assert_eq!((confirmations.waiting(), confirmations.progress()), (0, 0));
+        {
+            let _one = confirmations.enter();
+            let _other = confirmations.enter();
+            assert_eq!(confirmations.waiting(), 2);
+
+            let mut changed = Box::pin(confirmations.changed());
+            changed.as_mut().enable();
+            assert!(changed.as_mut().now_or_never().is_none());
+            confirmations.record_progress();
+            assert!(changed.now_or_never().is_some());
+        }
+        assert_eq!(confirmations.waiting(), 0);
+        confirmations.record_progress();
+        assert_eq!(confirmations.progress(), 2);
+    }
+}

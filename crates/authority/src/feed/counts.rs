@@ -96,6 +96,8 @@ impl Counts {
         }
 
         self.validators += 1;
+        // In addition to its state: a best-effort gate that has confirmed this revision has no
+        // bound for the next one.
         self.unbounded += u32::from(!is_strict);
         match worst {
             State::Confirmed => self.confirmed += 1,
@@ -107,6 +109,8 @@ impl Counts {
 
     /// The state of one validator. Its streams feed one view, so a confirmation by one of them counts for all.
     fn judge(&mut self, lines: &[Line], now: Instant) -> State {
+        // Before the mode is looked at: a validator that has applied the revision refuses in either
+        // mode.
         if lines.iter().any(|line| line.confirmed) {
             return State::Confirmed;
         }

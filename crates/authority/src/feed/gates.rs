@@ -189,4 +189,49 @@ mod tests {
         gates.record_round(ID, SECOND, SECOND);
         assert!(!gates.contacts().0[0].left);
     }
+
+    #[test]
+    fn an_open_stream_is_a_sign_of_life_and_a_report_another() {
+        let gates = Arc::new(Gates::default());
+        let now = Instant::now();
+        let stream = gates.connect(ID, SECOND).expect("room");
+        let known = |streams, alive| Known {
+            streams,
+            since: now,
+            alive,
+            reported_through: Some(now),
+            admits_for: SECOND,
+            left: false,
+        };
+        assert_eq!(
+            known(1, now).contact(ID, now + SECOND).alive_age,
+            Duration::ZERO
+        );
+        let silent = known(0, now).contact(ID, now + SECOND);
+        assert_eq!(silent.alive_age, SECOND);
+        assert_eq!((silent.known_for, silent.heard_age), (SECOND, Some(SECOND)));
+        drop(stream);
+        assert_eq!(gates.lock()[&ID].streams, 0);
+
+        // The store was told at the very moment of the last sign of life.
+        let alive = gates.lock()[&ID].alive;
+        gates.forget(alive);
+        assert!(gates.contacts().0.is_empty());
+    }
+
+    #[test]
+    fn a_gate_beyond_the_bound_is_not_known_and_a_known_one_is() {
+        let mut known = HashMap::new();
+        let id = |number: u32| {
+            let mut id = [0; 16];
+            id[..4].copy_from_slice(&number.to_be_bytes());
+            id
+        };
+        for number in 0..GATES_MAX {
+            let number = u32::try_from(number).expect("small");
+            assert!(record_contact(&mut known, id(number), SECOND).is_some());
+        }
+        assert!(record_contact(&mut known, id(u32::MAX), SECOND).is_none());
+        assert!(record_contact(&mut known, id(0), SECOND).is_some());
+    }
 }

@@ -60,6 +60,8 @@ impl Known {
 
     /// A time by which the log had `revision`. None: it is not known that it has.
     pub(super) fn by(&self, revision: Revision) -> Option<Instant> {
+        // The entry may be of a later revision, and so of a later time. That makes a lease longer
+        // and never shorter.
         let index = self.times.partition_point(|time| time.revision < revision);
         Some(self.times.get(index)?.at)
     }
@@ -104,5 +106,16 @@ mod tests {
         assert!(known.times.len() <= TIMES_MAX);
         let oldest = known.times.front().expect("times").at;
         assert!(start + Duration::from_millis(199_999) - oldest >= span);
+    }
+
+    #[test]
+    fn times_of_one_resolution_are_one() {
+        let start = Instant::now();
+        let mut known = Known::over(Duration::from_secs(60));
+        known.add(Revision(1), start);
+        known.add(Revision(2), start + known.resolution);
+        assert_eq!(known.times.len(), 2);
+        assert_eq!(known.by(Revision(1)), Some(start), "its own time");
+        assert_eq!(known.by(Revision(2)), Some(start + known.resolution));
     }
 }

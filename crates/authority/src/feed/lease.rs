@@ -47,6 +47,8 @@ impl Lease {
         if let Some(last) = self.answered.back_mut()
             && last.head == head
         {
+            // Only the latest probe of a head decides. So a quiet log needs one entry, however many
+            // probes come.
             last.arrived = arrived;
             return;
         }
@@ -163,5 +165,31 @@ mod tests {
             lease.last_without(Revision(1_001)),
             Some(start + seconds(1_000))
         );
+    }
+
+    #[test]
+    fn the_oldest_answers_are_merged_when_there_are_too_many() {
+        let start = Instant::now();
+        let answers: Vec<_> = (1..=ANSWERS_MAX as u64).map(|at| (at, at)).collect();
+        let mut lease = lease(start, &answers);
+        assert_eq!(lease.answered.len(), ANSWERS_MAX);
+        assert_eq!(lease.last_without(Revision(2)), Some(start + seconds(1)));
+
+        let next = ANSWERS_MAX as u64 + 1;
+        lease.ask(Revision(0), start + seconds(next));
+        lease.answer(Revision(next));
+        assert_eq!(lease.answered.len(), ANSWERS_MAX);
+        assert_eq!(lease.last_without(Revision(2)), Some(start + seconds(2)));
+    }
+
+    #[test]
+    fn a_probe_that_gets_no_answer_leaves_the_next_one_its_own() {
+        let start = Instant::now();
+        let mut lease = Lease::default();
+        lease.ask(Revision(5), start + seconds(1));
+        lease.ask(Revision(5), start + seconds(2));
+        lease.give_up();
+        lease.answer(Revision(5));
+        assert_eq!(lease.last_proof(Revision(5)), Some(start + seconds(2)));
     }
 }

@@ -86,7 +86,7 @@ pub(crate) fn observe(meter: &Meter, feed: &Arc<Feed>, validators: &Arc<Validato
             .build();
     }
     observe_streams(meter, feed, validators);
-    observe_validators(meter, validators);
+    observe_probes(meter, validators);
 }
 
 fn observe_streams(meter: &Meter, feed: &Arc<Feed>, validators: &Arc<Validators>) {
@@ -101,7 +101,10 @@ fn observe_streams(meter: &Meter, feed: &Arc<Feed>, validators: &Arc<Validators>
             }
         })
         .build();
+    observe_parked_streams(meter, feed, validators);
+}
 
+fn observe_parked_streams(meter: &Meter, feed: &Arc<Feed>, validators: &Arc<Validators>) {
     let feed = Arc::downgrade(feed);
     let source = Arc::downgrade(validators);
     meter
@@ -117,7 +120,7 @@ fn observe_streams(meter: &Meter, feed: &Arc<Feed>, validators: &Arc<Validators>
         .build();
 }
 
-fn observe_validators(meter: &Meter, validators: &Arc<Validators>) {
+fn observe_probes(meter: &Meter, validators: &Arc<Validators>) {
     let source = Arc::downgrade(validators);
     meter
         .f64_observable_gauge("portcullis.validator.probe.age")
@@ -132,7 +135,10 @@ fn observe_validators(meter: &Meter, validators: &Arc<Validators>) {
             }
         })
         .build();
+    observe_applied(meter, validators);
+}
 
+fn observe_applied(meter: &Meter, validators: &Arc<Validators>) {
     let source = Arc::downgrade(validators);
     meter
         .u64_observable_gauge("portcullis.validator.applied")
@@ -178,6 +184,7 @@ fn bounded(streams: impl Iterator<Item = (String, Series)>) -> BTreeMap<String, 
         merge(&mut merged, name, series);
     }
     if merged.len() > VALIDATOR_SERIES_MAX
+        // One less than the bound, because the shared series takes a place too.
         && let Some(first) = merged.keys().nth(VALIDATOR_SERIES_MAX - 1).cloned()
         && let Some(worst) = merged.split_off(&first).into_values().reduce(Series::worse)
     {
@@ -232,5 +239,13 @@ mod tests {
             assert_eq!(merged.len(), VALIDATOR_SERIES_MAX, "{prefix}");
             assert_eq!(merged[OTHERS], series(5000 - 999, 999));
         }
+    }
+
+    #[test]
+    fn as_many_names_as_the_bound_have_their_own_series() {
+        let all = (0..VALIDATOR_SERIES_MAX).map(|number| (format!("{number:04}"), series(1, 1)));
+        let merged = bounded(all);
+        assert_eq!(merged.len(), VALIDATOR_SERIES_MAX);
+        assert!(!merged.contains_key(OTHERS));
     }
 }

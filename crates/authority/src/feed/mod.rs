@@ -9,6 +9,8 @@ mod gates;
 mod known;
 mod lease;
 pub(crate) mod metrics;
+#[cfg(test)]
+mod parts;
 mod peers;
 mod published;
 mod receipts;
@@ -154,6 +156,12 @@ impl Feed {
     #[must_use]
     pub fn position(&self) -> Receiver<Position> {
         self.published.positions()
+    }
+
+    /// The position of the last batch that changes something for gates. A change wakes the receiver, and so does another
+    /// history.
+    pub(crate) fn changes(&self) -> Receiver<Position> {
+        self.published.changes()
     }
 
     /// The number of the history that is followed. If it changes, the view does not continue the earlier one, even if
@@ -326,6 +334,8 @@ impl Feed {
         );
         // Up to the longer of both histories a revision may mean two batches.
         let both_through = at.revision.max(head.revision);
+        // The maximum, because a validator may still hold a cursor of an earlier fork that was
+        // longer.
         self.forked_through
             .fetch_max(both_through.0, Ordering::AcqRel);
         self.reload().await
@@ -418,11 +428,16 @@ async fn replay_to(
         if batches.is_empty() {
             return Err(FeedError::NoCheckpoint);
         }
-        for batch in &batches {
-            view = replay::follow(&view, batch)?;
-            if !replay::agrees(view.position(), head) {
-                return Err(FeedError::Damaged);
-            }
+        view = follow_all(view, &batches, head)?;
+    }
+    Ok(view)
+}
+
+fn follow_all(mut view: View, batches: &[LogBatch], head: Position) -> Result<View, FeedError> {
+    for batch in batches {
+        view = replay::follow(&view, batch)?;
+        if !replay::agrees(view.position(), head) {
+            return Err(FeedError::Damaged);
         }
     }
     Ok(view)
@@ -476,3 +491,6 @@ async fn continues(
     // The store keeps the chain of trimmed batches too, so an old checkpoint can be judged.
     Ok(store.chain(at.revision).await? == Some(at.chain))
 }
+
+#[cfg(test)]
+mod tests;

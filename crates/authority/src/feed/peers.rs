@@ -100,6 +100,11 @@ struct Written {
     next_statuses: Instant,
 }
 
+/// The time between two rows with confirmations. Large rosters are written less often.
+fn progress_pause(roster_bytes: usize) -> Duration {
+    Duration::from_micros(roster_bytes as u64 * 1_000_000 / PROGRESS_BYTES_PER_SECOND)
+}
+
 impl Peers {
     pub(crate) fn new(
         store: Arc<dyn EnforcementStore>,
@@ -170,12 +175,7 @@ impl Peers {
             error.log("the other authorities do not know of this one yet");
         }
         loop {
-            let looked = timeout(LOOK_TIMEOUT, self.look(&mut written)).await;
-            let looked = looked.unwrap_or_else(|_| {
-                Err(StoreError::Unavailable(
-                    "the other authorities cannot be read in time".into(),
-                ))
-            });
+            let looked = self.look_in_time(&mut written).await;
             self.seen().failed = looked.is_err();
             if let Err(error) = looked {
                 error.log("the validators of other authorities are unknown");
@@ -194,12 +194,23 @@ impl Peers {
         }
     }
 
+    async fn look_in_time(&self, written: &mut Written) -> Result<(), StoreError> {
+        match timeout(LOOK_TIMEOUT, self.look(written)).await {
+            Ok(looked) => looked,
+            Err(_) => Err(StoreError::Unavailable(
+                "the other authorities cannot be read in time".into(),
+            )),
+        }
+    }
+
     async fn look(&self, written: &mut Written) -> Result<(), StoreError> {
         self.validators.remove_lapsed(Instant::now());
         if self.has_live_peer(Instant::now()) {
             self.tell(written).await?;
         }
 
+        // Before the rows are read: a receipt may rely on a look only if it began after the log had
+        // the revision.
         let begun = Instant::now();
         let rows = self.store.peers(&self.sharing.authority()).await?;
         let changed = self.take_rows(&rows, Instant::now());
@@ -229,9 +240,7 @@ impl Peers {
             let bytes = self.sharing.share().await?;
             written.wanted = wanted;
             written.progress = progress;
-            // Large rosters are written less often.
-            let micros = bytes as u64 * 1_000_000 / PROGRESS_BYTES_PER_SECOND;
-            written.next = now + Duration::from_micros(micros);
+            written.next = now + progress_pause(bytes);
         }
         if now >= written.next_statuses {
             self.sharing.share_statuses().await?;
@@ -263,6 +272,8 @@ impl Peers {
                 peer.alive = now;
             }
             peer.wanted = row.wanted;
+            // The version itself is taken over with the roster. If the roster cannot be read, the
+            // next look tries again.
             if peer.version != row.version {
                 changed.push(row.authority);
             }
@@ -271,6 +282,7 @@ impl Peers {
     }
 
     async fn read_roster(&self, authority: [u8; 16]) -> Result<(), StoreError> {
+        // The row may have been removed since the look began. The next look drops the peer.
         let Some((version, bytes)) = self.store.peer_roster(&authority).await? else {
             return Ok(());
         };
@@ -294,6 +306,8 @@ impl Peers {
                 None => false,
             };
             if is_dead {
+                // Only this version: an authority that was hung and is back has written a later
+                // one, with its gates.
                 self.store.remove_share(&row.authority, row.version).await?;
             }
         }
@@ -304,6 +318,8 @@ impl Peers {
     fn wanted_by_peers(&self) -> Revision {
         let now = Instant::now();
         let seen = self.seen();
+        // The callers of a dead authority are gone. Its last wish would keep this one writing its
+        // roster for nobody.
         let alive = seen.peers.values().filter(|peer| peer.is_live(now));
         alive.map(|peer| peer.wanted).max().unwrap_or(Revision(0))
     }
@@ -361,3 +377,6 @@ impl Peers {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -27,6 +27,8 @@ pub(super) struct Published {
     view: ArcSwap<View>,
     ring: RwLock<Ring>,
     position: Sender<Position>,
+    /// The position of the last batch that changes something for gates, or of the beginning of another history.
+    change: Sender<Position>,
     /// The number of histories that were adopted in place of another.
     history: AtomicU64,
     /// The times by which the log had its revisions.
@@ -47,6 +49,7 @@ impl Published {
         Self {
             ring: RwLock::new(Ring::new(at, frames_max, bytes_max)),
             position: Sender::new(at),
+            change: Sender::new(at),
             history: AtomicU64::new(0),
             known: Mutex::new(known),
             view: ArcSwap::from_pointee(view),
@@ -58,7 +61,7 @@ impl Published {
         self.view.load_full()
     }
 
-    /// The position that streams were told last.
+    /// The position behind the last batch.
     pub(super) fn position(&self) -> Position {
         *self.position.borrow()
     }
@@ -66,6 +69,12 @@ impl Published {
     /// The position of the newest view. A change wakes the receiver.
     pub(super) fn positions(&self) -> Receiver<Position> {
         self.position.subscribe()
+    }
+
+    /// The position of the last batch that changes something for gates. A change wakes the receiver, and so does another
+    /// history.
+    pub(super) fn changes(&self) -> Receiver<Position> {
+        self.change.subscribe()
     }
 
     /// The number of the history.
@@ -101,13 +110,18 @@ impl Published {
 
     /// Publishes the next view and the batch that led to it.
     pub(super) fn append(&self, next: View, frame: SealedFrame) {
-        let position = next.position();
+        let (position, has_changes) = (next.position(), frame.has_changes());
         // Before the ring: a snapshot must not be older than the beginning of the ring, which this batch alone may move.
         self.view.store(Arc::new(next));
         self.ring_mut().push(SealedBatch { frame, position });
         self.known().add(position.revision, Instant::now());
-        // Last, because it wakes the streams, which look into the ring at once.
         self.position.send_replace(position);
+        // Last, because it wakes the streams, which look into the ring at once. A batch of audit events does not: with a
+        // thousand gates that would be a thousand messages a second that change nothing. Each stream sends it when
+        // its gate probes, which the next beat waits for.
+        if has_changes {
+            self.change.send_replace(position);
+        }
     }
 
     /// Drops the batches of the history that ends, before the first view of another one is published.
@@ -124,6 +138,7 @@ impl Published {
         // A stream that the new position wakes compares this number first, and ends.
         self.history.fetch_add(1, Ordering::Release);
         self.position.send_replace(position);
+        self.change.send_replace(position);
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

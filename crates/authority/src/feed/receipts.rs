@@ -196,6 +196,8 @@ impl Receipts {
 
             let begun = Instant::now();
             let receipt = self.count(question, begun);
+            // In another history the revision may be another batch, so no wait could make this
+            // receipt complete.
             let is_lost = self.feed.history() != question.history;
             if begun >= until || is_lost || is_enough(&receipt.enforcement) {
                 return receipt.enforcement;
@@ -229,6 +231,8 @@ impl Receipts {
 
         // Validators that nobody here knows of lapse as well.
         let all_lapsed = known + lease_length(self.staleness_max);
+        // Streams that had to be forgotten for want of room are in no list, but their validators
+        // may still accept.
         let forgotten = self.validators.forgotten_until();
         let is_known = peers_seen && forgotten.is_none_or(|until| until < now);
         let is_same_history = self.feed.history() == history;
@@ -252,3 +256,6 @@ impl Receipts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

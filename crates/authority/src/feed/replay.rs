@@ -125,4 +125,18 @@ mod tests {
             assert!(replay(&shorter).is_err() && replay(&swapped).is_err());
         }
     }
+
+    #[test]
+    fn a_position_is_of_a_history_unless_it_is_shown_not_to_be() {
+        let log = log();
+        let (head, before) = (log[2].position, log[1].position);
+        assert!(agrees(head, head) && agrees(before, head));
+        let mut other_chain = head;
+        other_chain.chain = Chain([9; 32]);
+        assert!(!agrees(other_chain, head));
+        for mut other in [head, before] {
+            other.incarnation = Incarnation([2; 16]);
+            assert!(!agrees(other, head));
+        }
+    }
 }

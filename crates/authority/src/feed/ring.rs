@@ -42,6 +42,7 @@ pub enum FromRing {
 }
 
 /// The most batches handed out at once.
+// They are cloned under the ring's lock, and the feed cannot append meanwhile.
 const BATCHES_AT_ONCE: usize = 256;
 
 impl Ring {
@@ -184,5 +185,16 @@ mod tests {
             assert_eq!(revisions(&ring, 16), [17, 18, 19, 20]);
             assert!(matches!(ring.after(position(15)), FromRing::Behind));
         }
+    }
+
+    #[test]
+    fn the_depth_is_what_is_held_and_a_restart_holds_nothing() {
+        let mut ring = ring(4, 1000, 20);
+        assert_eq!(ring.depth(), (4, 40));
+        assert_eq!(ring.first(), Revision(16));
+        ring.restart(position(30));
+        assert_eq!(ring.depth(), (0, 0));
+        assert_eq!(ring.first(), Revision(30));
+        assert!(revisions(&ring, 30).is_empty());
     }
 }

@@ -92,6 +92,8 @@ impl Sharing {
             roster,
             wanted: Revision(self.wanted.load(Ordering::Acquire)),
             log_version: LOG_VERSION,
+            // An authority without gates must not keep the installation from a higher version of
+            // the log.
             gates_log_version: self.validators.log_version().unwrap_or(LOG_VERSION),
         };
         self.store.share(&self.authority, share).await?;

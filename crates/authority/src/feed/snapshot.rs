@@ -168,6 +168,7 @@ impl Snapshots {
 
     /// The bytes of those that are held, unless one is being made.
     pub(super) fn bytes(&self) -> Option<usize> {
+        // The lock is held while a view is encoded, and a reader of metrics must not wait for that.
         let kept = self.0.try_lock().ok()?;
         Some(kept.all().map(|snapshot| snapshot.bytes).sum())
     }

@@ -22,7 +22,7 @@ use super::{
 use crate::telemetry::Instruments;
 
 /// The most ended streams that are remembered.
-const ENDED_MAX: usize = 65_536;
+pub(super) const ENDED_MAX: usize = 65_536;
 /// An ended stream is remembered for this long after its lease, so that a receipt can say that it lapsed.
 const ENDED_KEPT: Duration = Duration::from_secs(120);
 /// Clocks of two machines may differ in their rate by this part. A lease is that much longer here.
@@ -142,6 +142,7 @@ impl Connected {
         let age = |arrived: Instant| now.saturating_duration_since(arrived);
         let has_lapsed = match lease.last() {
             Some(last) => age(last) > lease_length(self.gate.max_staleness),
+            // A gate without a proof accepts nothing yet, which is the same to an operator.
             None => true,
         };
         let skew = self.skew_micros.load(Ordering::Relaxed);
@@ -262,6 +263,8 @@ impl EndedStreams {
 
     /// Forgets the streams whose leases ended long ago. Returns whether a lease has ended since the last call.
     fn remove_old(&mut self, now: Instant) -> bool {
+        // A lease counts in one call only. Otherwise the version of the roster would rise with each
+        // look, and each beat would write the roster anew.
         let since = self.removed_through.replace(now);
         let mut has_lapsed = false;
         self.streams.retain(|stream| match stream.ends() {

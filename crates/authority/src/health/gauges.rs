@@ -27,6 +27,11 @@ const AGES: [(&str, &str, Pulse); 3] = [
 
 /// Observes readiness whenever a reader asks. It does not keep readiness alive.
 pub(crate) fn observe(meter: &Meter, readiness: &Arc<Readiness>) {
+    observe_conditions(meter, readiness);
+    observe_ages(meter, readiness);
+}
+
+fn observe_conditions(meter: &Meter, readiness: &Arc<Readiness>) {
     // Weak, because the callback lives as long as the meter, and must not keep a stopped authority alive.
     let source = Arc::downgrade(readiness);
     meter
@@ -46,7 +51,9 @@ pub(crate) fn observe(meter: &Meter, readiness: &Arc<Readiness>) {
             }
         })
         .build();
+}
 
+fn observe_ages(meter: &Meter, readiness: &Arc<Readiness>) {
     for (name, description, pulse) in AGES {
         let source = Arc::downgrade(readiness);
         meter

@@ -1,6 +1,9 @@
 //! The keys of a provider, from a file or a URL: read again after a while, and for a key that is not known yet.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use jsonwebtoken::{
@@ -68,34 +71,18 @@ pub(super) enum NoKey {
 
 impl Keys {
     pub(super) fn open(index: usize, config: &IdentityProviderConfig) -> Result<Self, ConfigError> {
-        let key = |field: &str| format!("identity_providers[{index}].{field}");
         let mut state = State::default();
         let source = match (&config.jwks_file, &config.jwks_url) {
             (Some(path), _) => {
-                // A file that is wrong at the start is a mistake of the operator, who looks now.
-                let read = std::fs::read(path).map_err(|error| error.to_string());
-                let set = read.and_then(|bytes| parse(&bytes));
-                let set = set.map_err(|problem| {
-                    let problem = format!("{}: {problem}", path.display());
-                    ConfigError::new(key("jwks_file"), problem)
-                })?;
+                let set = read_at_start(path)
+                    .map_err(|problem| ConfigError::new(key(index, "jwks_file"), problem))?;
                 state.record(Ok(set));
                 Source::File(path.clone())
             }
-            (None, Some(url)) => {
-                let url = url
-                    .parse()
-                    .map_err(|_| ConfigError::new(key("jwks_url"), "is not a URL"))?;
-                let setting = key("jwks_ca_file");
-                let authorities = config.jwks_ca_file.as_deref();
-                let document = Document::open(url, &setting, authorities, JWKS_BYTES_MAX)?;
-                Source::Url(Box::new(document))
-            }
+            (None, Some(url)) => Source::Url(Box::new(open_url(index, config, url)?)),
             (None, None) => {
-                return Err(ConfigError::new(
-                    key("jwks_url"),
-                    "or jwks_file is required",
-                ));
+                let problem = "or jwks_file is required";
+                return Err(ConfigError::new(key(index, "jwks_url"), problem));
             }
         };
         Ok(Self {
@@ -108,12 +95,10 @@ impl Keys {
     pub(super) async fn find(&self, kid: Option<&str>, algorithm: Algorithm) -> Result<Jwk, NoKey> {
         let mut state = self.state.lock().await;
         let is_known = state.find(kid, algorithm).is_some();
+        // An unknown key is likely a new one of the provider, so it is looked for at once and not
+        // at the next refresh.
         if (!is_known || state.is_due()) && state.may_read() {
-            let read = self.read().await;
-            if let Err(problem) = &read {
-                tracing::warn!(source = %self.source, problem, "the keys of an identity provider cannot be read");
-            }
-            state.record(read);
+            self.refresh(&mut state).await;
         }
         match state.find(kid, algorithm) {
             Some(key) => Ok(key.clone()),
@@ -121,6 +106,14 @@ impl Keys {
             None if state.is_failing => Err(NoKey::Unavailable),
             None => Err(NoKey::Unknown),
         }
+    }
+
+    async fn refresh(&self, state: &mut State) {
+        let read = self.read().await;
+        if let Err(problem) = &read {
+            tracing::warn!(source = %self.source, problem, "the keys of an identity provider cannot be read");
+        }
+        state.record(read);
     }
 
     async fn read(&self) -> Result<JwkSet, String> {
@@ -151,6 +144,8 @@ impl State {
         self.is_failing = read.is_err();
         match read {
             Ok(set) => self.known = Some(Known { set, read: now }),
+            // The keys outlive an outage of the provider, but not so long that a withdrawn one
+            // would count for ever.
             Err(_) => self.known = self.known.take().filter(|known| !known.is_stale()),
         }
     }
@@ -186,20 +181,38 @@ impl Known {
     }
 }
 
+fn key(index: usize, field: &str) -> String {
+    format!("identity_providers[{index}].{field}")
+}
+
+/// Reads a file of keys. One that is wrong at the start is a mistake of the operator, who looks now.
+fn read_at_start(path: &Path) -> Result<JwkSet, String> {
+    let read = std::fs::read(path).map_err(|error| error.to_string());
+    read.and_then(|bytes| parse(&bytes))
+        .map_err(|problem| format!("{}: {problem}", path.display()))
+}
+
+fn open_url(
+    index: usize,
+    config: &IdentityProviderConfig,
+    url: &str,
+) -> Result<Document, ConfigError> {
+    let url = url
+        .parse()
+        .map_err(|_| ConfigError::new(key(index, "jwks_url"), "is not a URL"))?;
+    let authorities = config.jwks_ca_file.as_deref();
+    Document::open(
+        url,
+        &key(index, "jwks_ca_file"),
+        authorities,
+        JWKS_BYTES_MAX,
+    )
+}
+
 /// Whether a key is for signatures by an algorithm. A key that names an algorithm is for that one alone.
 fn fits(key: &Jwk, algorithm: Algorithm) -> bool {
     use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve};
-    if key
-        .common
-        .public_key_use
-        .as_ref()
-        .is_some_and(|intended| *intended != PublicKeyUse::Signature)
-    {
-        return false;
-    }
-    if let Some(named) = &key.common.key_algorithm
-        && Algorithm::try_from(*named).ok() != Some(algorithm)
-    {
+    if !permits(key, algorithm) {
         return false;
     }
     match (&key.algorithm, algorithm) {
@@ -214,8 +227,22 @@ fn fits(key: &Jwk, algorithm: Algorithm) -> bool {
             // The library panics at a shorter key.
             pair.curve == EllipticCurve::Ed25519 && has_bytes(&pair.x, ED25519_KEY_BYTES)
         }
+        // Also a symmetric key: whoever reads the set could sign with it.
         _ => false,
     }
+}
+
+/// Whether the words of a key about its use permit signatures by an algorithm.
+fn permits(key: &Jwk, algorithm: Algorithm) -> bool {
+    let is_for_signatures = match &key.common.public_key_use {
+        Some(intended) => *intended == PublicKeyUse::Signature,
+        None => true,
+    };
+    let is_for_algorithm = match key.common.key_algorithm {
+        Some(named) => Algorithm::try_from(named).ok() == Some(algorithm),
+        None => true,
+    };
+    is_for_signatures && is_for_algorithm
 }
 
 /// Whether a number of a key has exactly so many bytes.

@@ -70,6 +70,8 @@ pub(super) async fn verify(
     let unverified: Claims =
         insecure_decode_claims(token).map_err(|_| Invalid("the token is malformed"))?;
     let provider = find_provider(providers, &unverified)?;
+    // Before the key is looked up: a token that cannot pass must not make the authority call the
+    // provider.
     check_header(provider, &header)?;
     let claims = verify_signature(provider, &header, token).await?;
     check_times(&claims, now)?;
@@ -146,22 +148,28 @@ async fn verify_signature(
     header: &Header,
     token: &str,
 ) -> Result<Claims, LogoutRefusal> {
-    let found = provider.keys.find(header.kid.as_deref(), header.alg).await;
-    let key = match found {
-        Ok(key) => key,
-        Err(NoKey::Unknown) => return Err(Invalid("kid: must be a key of the identity provider")),
-        Err(NoKey::Unavailable) => return Err(LogoutRefusal::Unavailable),
-    };
-    let key = DecodingKey::from_jwk(&key)
-        .map_err(|_| Invalid("kid: must be a key of the identity provider"))?;
-    let mut validation = Validation::new(header.alg);
-    // The claims are checked below: the library knows nothing of `iat`, `nonce`, `jti` and `events`.
+    let key = find_key(provider, header).await?;
+    let verified = decode::<Claims>(token, &key, &signature_only(header.alg))
+        .map_err(|_| Invalid("the signature does not match"))?;
+    Ok(verified.claims)
+}
+
+async fn find_key(provider: &Provider, header: &Header) -> Result<DecodingKey, LogoutRefusal> {
+    const UNKNOWN: LogoutRefusal = Invalid("kid: must be a key of the identity provider");
+    match provider.keys.find(header.kid.as_deref(), header.alg).await {
+        Ok(key) => DecodingKey::from_jwk(&key).map_err(|_| UNKNOWN),
+        Err(NoKey::Unknown) => Err(UNKNOWN),
+        Err(NoKey::Unavailable) => Err(LogoutRefusal::Unavailable),
+    }
+}
+
+fn signature_only(algorithm: Algorithm) -> Validation {
+    let mut validation = Validation::new(algorithm);
+    // The claims are checked one by one: the library knows nothing of `iat`, `nonce`, `jti` and `events`.
     validation.required_spec_claims.clear();
     validation.validate_exp = false;
     validation.validate_aud = false;
-    let verified = decode::<Claims>(token, &key, &validation)
-        .map_err(|_| Invalid("the signature does not match"))?;
-    Ok(verified.claims)
+    validation
 }
 
 fn check_times(claims: &Claims, now: SystemTime) -> Result<(), LogoutRefusal> {
@@ -177,11 +185,17 @@ fn check_times(claims: &Claims, now: SystemTime) -> Result<(), LogoutRefusal> {
     if expires + SKEW_MAX <= now {
         return Err(Invalid("exp: must not have passed"));
     }
-    if claims.contains_key("nbf") {
-        let begins = time(claims, "nbf").ok_or(Invalid("nbf: must be a time"))?;
-        if begins > now + SKEW_MAX {
-            return Err(Invalid("nbf: must not be in the future"));
-        }
+    check_beginning(claims, now)
+}
+
+/// Checks the time from which the token counts, if it names one.
+fn check_beginning(claims: &Claims, now: Duration) -> Result<(), LogoutRefusal> {
+    if !claims.contains_key("nbf") {
+        return Ok(());
+    }
+    let begins = time(claims, "nbf").ok_or(Invalid("nbf: must be a time"))?;
+    if begins > now + SKEW_MAX {
+        return Err(Invalid("nbf: must not be in the future"));
     }
     Ok(())
 }
@@ -223,6 +237,7 @@ fn read(provider: &Provider, claims: &Claims) -> Result<LogoutToken, LogoutRefus
     }
     let issuer = &provider.issuer;
     Ok(LogoutToken {
+        // Another provider may draw the same `jti`, and must not make this token look used.
         digest: sha256(format!("{issuer}\0{}\0{token_id}", provider.client_id).as_bytes()),
         keep: REMEMBERED_FOR,
         logout: ProviderLogout {

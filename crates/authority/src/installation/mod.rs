@@ -19,13 +19,16 @@ use crate::{
 pub fn open_store(config: &StoreConfig) -> BoxFuture<'_, Result<Arc<dyn Store>, StoreError>> {
     Box::pin(async move {
         if let Some(directory) = config.url.strip_prefix("sqlite:") {
-            let sqlite = Sqlite::connect(Path::new(directory)).await?;
-            let sqlite = sqlite.search_timeout(config.search_timeout);
-            let store: Arc<dyn Store> = Arc::new(SqlStore::open(Arc::new(sqlite)).await?);
-            return Ok(store);
+            return open_sqlite(directory, config).await;
         }
         let options = config.postgres_options();
         let store: Arc<dyn Store> = Arc::new(Postgres::open(&config.url, &options).await?);
         Ok(store)
     })
+}
+
+async fn open_sqlite(directory: &str, config: &StoreConfig) -> Result<Arc<dyn Store>, StoreError> {
+    let sqlite = Sqlite::connect(Path::new(directory)).await?;
+    let sqlite = sqlite.search_timeout(config.search_timeout);
+    Ok(Arc::new(SqlStore::open(Arc::new(sqlite)).await?))
 }

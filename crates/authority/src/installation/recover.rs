@@ -70,6 +70,7 @@ async fn check_master_key(store: &dyn Store, master: &MasterKeys) -> Result<(), 
 fn first_view(old: &View, recovered: &Recovered) -> View {
     let before = Position {
         incarnation: recovered.head.incarnation,
+        // It cannot underflow: a recovery advances the revision by 2^32.
         revision: Revision(recovered.head.revision.0 - 1),
         chain: recovered.old.chain,
     };

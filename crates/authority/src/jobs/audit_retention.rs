@@ -15,9 +15,9 @@ use crate::{
     app::audit::RecordCodes,
     audit_archive::ARCHIVE_EXPORT,
     config::Config,
-    domain::TURN_MARGIN,
+    domain::{AuditFault, TURN_MARGIN},
     keys::MasterKeys,
-    store::{Left, Store, StoreError},
+    store::{AuditRemoved, Left, Store, StoreError},
     telemetry::removal::{RemovalKind, RemovalMetrics},
 };
 
@@ -131,22 +131,11 @@ impl AuditRetention {
                 .remove_old_audit(after, through, &rules, &codes)
                 .await?;
             if let Some(fault) = &removed.fault {
-                tracing::error!(
-                    revision = fault.revision.0,
-                    problem = fault.problem,
-                    "old audit events stay: the trail does not match its chain; run `portcullis audit verify`"
-                );
+                log_fault(fault);
                 return Ok(false);
             }
             self.metrics.count(RemovalKind::AuditEvents, removed.rows);
-            if removed.rows > 0 || removed.batches > 0 {
-                tracing::info!(
-                    rows = removed.rows,
-                    batches = removed.batches,
-                    through = removed.through.0,
-                    "old audit events removed"
-                );
-            }
+            log_removal(&removed);
             if removed.is_last {
                 return Ok(true);
             }
@@ -169,6 +158,25 @@ impl AuditRetention {
             through = through.min(archived.unwrap_or_default());
         }
         Ok(through)
+    }
+}
+
+fn log_fault(fault: &AuditFault) {
+    tracing::error!(
+        revision = fault.revision.0,
+        problem = fault.problem,
+        "old audit events stay: the trail does not match its chain; run `portcullis audit verify`"
+    );
+}
+
+fn log_removal(removed: &AuditRemoved) {
+    if removed.rows > 0 || removed.batches > 0 {
+        tracing::info!(
+            rows = removed.rows,
+            batches = removed.batches,
+            through = removed.through.0,
+            "old audit events removed"
+        );
     }
 }
 

@@ -26,14 +26,8 @@ pub(crate) async fn save(
     let view = feed.view();
     let at = view.position();
     let revision = at.revision;
-    let due = CheckpointDue {
-        interval: config.checkpoint_interval,
-        batches_min: config.checkpoint_batches_min as u64,
-        bytes_min: config.checkpoint_bytes_min as u64,
-        age_max: CHECKPOINT_AGE_MAX,
-    };
     // Claimed before the view is encoded, so that only one of many authorities pays for that.
-    match store.claim_checkpoint(revision, &due).await {
+    match store.claim_checkpoint(revision, &due(config)).await {
         Ok(true) => {}
         Ok(false) => return,
         Err(error) => return error.log("a checkpoint was not claimed"),
@@ -53,6 +47,15 @@ pub(crate) async fn save(
             "a checkpoint was not written: the log does not have the view's position"
         ),
         Err(error) => error.log("a checkpoint was not written"),
+    }
+}
+
+fn due(config: &LogConfig) -> CheckpointDue {
+    CheckpointDue {
+        interval: config.checkpoint_interval,
+        batches_min: config.checkpoint_batches_min as u64,
+        bytes_min: config.checkpoint_bytes_min as u64,
+        age_max: CHECKPOINT_AGE_MAX,
     }
 }
 

@@ -72,6 +72,8 @@ impl Eraser {
             refused: &self.refused,
         };
         let is_removed = worker.remove(erasure, Instant::now() + TURN).await?;
+        // Other authorities may still write rows of the user by calls that began before the
+        // erasure. The id is what finds those rows, so it stays until then.
         if !is_removed || erasure.age < self.settle {
             return Ok(());
         }

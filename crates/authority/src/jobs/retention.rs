@@ -63,38 +63,18 @@ pub(super) async fn run(
     metrics: Arc<RemovalMetrics>,
     stop: CancellationToken,
 ) {
-    let mut after = None;
-    let mut left = Left::default();
-    let mut oldest = None;
+    let mut walk = Walk {
+        kept,
+        keep,
+        marks,
+        metrics,
+        after: None,
+        left: Left::default(),
+        oldest: None,
+    };
     loop {
-        // A small step holds no lock that a call would notice.
-        let step = async {
-            if after.is_none() {
-                left = begin_round(&*store).await?;
-                oldest = None;
-            }
-            kept.remove(&*store, after.as_ref(), keep).await
-        };
-        let pause = match step.await {
-            Ok(removed) => {
-                log_removal(kept, &removed);
-                metrics.count(kept.kind(), removed.rows);
-                left.add(removed.left);
-                oldest = oldest.max(removed.oldest);
-                after = removed.next;
-                if after.is_none() {
-                    metrics.end_round(kept.kind(), oldest);
-                }
-                match (&after, &marks) {
-                    (Some(_), _) => STEP_PAUSE,
-                    (None, Some(marks)) => {
-                        // Only after a whole round: half of it would miss references of sessions that it has not met.
-                        marks.send_replace(Some(left));
-                        ROUND_PAUSE
-                    }
-                    (None, None) => ROUND_PAUSE,
-                }
-            }
+        let pause = match walk.step(&*store).await {
+            Ok(pause) => pause,
             // The position stays, so that the next try repeats this step instead of the whole round.
             Err(error) => {
                 error.log("old rows were not removed; the next try is in a minute");
@@ -103,6 +83,55 @@ pub(super) async fn run(
         };
         if stop.run_until_cancelled(sleep(pause)).await.is_none() {
             return;
+        }
+    }
+}
+
+/// The walk through all rows of a kind.
+struct Walk {
+    kept: Kept,
+    keep: Duration,
+    marks: Option<Sender<Option<Left>>>,
+    metrics: Arc<RemovalMetrics>,
+    /// The row after which the round goes on. None: a round begins.
+    after: Option<PageCursor>,
+    /// The oldest revisions that the sessions of this round refer to.
+    left: Left,
+    /// The age of the oldest row that this round has left.
+    oldest: Option<Duration>,
+}
+
+impl Walk {
+    /// Takes one step, and returns the pause behind it.
+    async fn step(&mut self, store: &dyn Store) -> Result<Duration, StoreError> {
+        if self.after.is_none() {
+            self.left = begin_round(store).await?;
+            self.oldest = None;
+        }
+        // A small step holds no lock that a call would notice.
+        let removing = self.kept.remove(store, self.after.as_ref(), self.keep);
+        let removed = removing.await?;
+        self.pass(removed);
+        if self.after.is_some() {
+            return Ok(STEP_PAUSE);
+        }
+        self.end_round();
+        Ok(ROUND_PAUSE)
+    }
+
+    fn pass(&mut self, removed: Removed) {
+        log_removal(self.kept, &removed);
+        self.metrics.count(self.kept.kind(), removed.rows);
+        self.left.add(removed.left);
+        self.oldest = self.oldest.max(removed.oldest);
+        self.after = removed.next;
+    }
+
+    fn end_round(&self) {
+        self.metrics.end_round(self.kept.kind(), self.oldest);
+        // Only after a whole round: half of it would miss references of sessions that it has not met.
+        if let Some(marks) = &self.marks {
+            marks.send_replace(Some(self.left));
         }
     }
 }

@@ -18,6 +18,8 @@ pub(super) async fn run(store: Arc<dyn Store>, measured: Arc<Measured>) {
         match store.measure().await {
             Ok(measure) => measured.replace(Some(measure)),
             Err(error) => {
+                // A gauge without a value is noticed. The last value would look current for as long
+                // as the store is away.
                 measured.replace(None);
                 error.log("the store was not measured");
             }

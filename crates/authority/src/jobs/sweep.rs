@@ -196,6 +196,8 @@ impl Sweeper {
             // An outage ends the sweep here. Its sessions keep their due times, so the next sweep takes them up.
             let due = due_after(outcome, now)?;
             for session in sessions {
+                // An ended session that had no due time needs no change: `None` says already that
+                // nobody looks again.
                 if session.due != due {
                     schedules.push(schedule(&session, due, session.due));
                 }
@@ -237,6 +239,8 @@ struct WalkStep {
 fn plan_walk(walk: &mut PolicyWalk, heard: Heard) -> Option<WalkStep> {
     let policy = walk.policy.as_ref()?;
     let sessions = std::mem::take(&mut walk.sessions);
+    // A full step may have been the last one by chance. Then the next step finds no session, and
+    // ends the walk.
     let is_last = sessions.len() < SESSIONS_MAX as usize;
     let next = match sessions.last() {
         Some(session) if !is_last => Some(session.id),
@@ -247,12 +251,7 @@ fn plan_walk(walk: &mut PolicyWalk, heard: Heard) -> Option<WalkStep> {
     for session in sessions {
         match session.sweep(policy, heard, walk.now) {
             Sweep::End(violation) => {
-                // A session that was due anyway ends for its own reason, not because of the new policy.
-                let was_due = session.due.is_some_and(|due| due <= walk.now);
-                let cause = match was_due {
-                    true => violation.cause(),
-                    false => Cause::Policy,
-                };
+                let cause = cause_of_walk(&session, violation, walk.now);
                 plan.end(session, cause, violation);
             }
             Sweep::LookAgain(again) if again != session.due => {
@@ -262,6 +261,15 @@ fn plan_walk(walk: &mut PolicyWalk, heard: Heard) -> Option<WalkStep> {
         }
     }
     Some(WalkStep { plan, next })
+}
+
+fn cause_of_walk(session: &SweptSession, violation: PolicyViolation, now: Micros) -> Cause {
+    // A session that was due anyway ends for its own reason, not because of the new policy.
+    let was_due = session.due.is_some_and(|due| due <= now);
+    match was_due {
+        true => violation.cause(),
+        false => Cause::Policy,
+    }
 }
 
 /// The time at which the sessions of an entry are due again. None: they have ended.

@@ -100,6 +100,14 @@ pub(super) async fn read_text(source: &SecretSource) -> Result<Zeroizing<String>
 
 fn read_file(file: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     let opened = fs::File::open(file).map_err(|error| error.to_string())?;
+    check_mode(&opened)?;
+    let mut text = Zeroizing::new(Vec::with_capacity(buffer_bytes()));
+    let mut bounded = io::Read::take(opened, SECRET_BYTES_MAX);
+    io::Read::read_to_end(&mut bounded, &mut text).map_err(|error| error.to_string())?;
+    Ok(text)
+}
+
+fn check_mode(opened: &fs::File) -> Result<(), String> {
     // The mode of the file behind a link counts, because mounted secrets are often links.
     let metadata = opened.metadata().map_err(|error| error.to_string())?;
 
@@ -110,11 +118,7 @@ fn read_file(file: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
             "has mode {mode:04o}, and 0640 is the most: run chmod 600"
         ));
     }
-
-    let mut text = Zeroizing::new(Vec::with_capacity(buffer_bytes()));
-    let mut bounded = io::Read::take(opened, SECRET_BYTES_MAX);
-    io::Read::read_to_end(&mut bounded, &mut text).map_err(|error| error.to_string())?;
-    Ok(text)
+    Ok(())
 }
 
 fn read_credential(name: &str) -> Result<Zeroizing<Vec<u8>>, String> {

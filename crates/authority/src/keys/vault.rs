@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use http::{Method, StatusCode, Uri, header::CONTENT_TYPE};
+use http::{Method, Request, StatusCode, Uri, header::CONTENT_TYPE};
 use http_body_util::Full;
 use hyper::body::Bytes;
 use serde::Deserialize;
@@ -96,6 +96,23 @@ async fn ask(
     token: &str,
 ) -> Result<MasterKey, VaultError> {
     let path = format!("{}/hmac/{}/sha2-256", config.mount, config.key);
+    let request = question(client, config, token, &path)?;
+    let mut connection = client.connect().await.map_err(VaultError::Network)?;
+    let answer = connection
+        .send(request, ANSWER_BYTES_MAX)
+        .await
+        .map_err(VaultError::Network)?;
+    check_status(answer.status, path)?;
+    let body = answer.body.map_err(VaultError::Network)?;
+    read_answer(&body, config.version).ok_or(VaultError::NoCode)
+}
+
+fn question(
+    client: &HttpClient,
+    config: &VaultConfig,
+    token: &str,
+    path: &str,
+) -> Result<Request<Full<Bytes>>, VaultError> {
     let question = serde_json::json!({
         "input": STANDARD.encode(DERIVED_FROM),
         "key_version": config.version,
@@ -104,35 +121,28 @@ async fn ask(
         .request(Method::POST, &format!("/v1/{path}"))
         .header(CONTENT_TYPE, "application/json")
         .header("x-vault-token", token)
+        // An agent of Vault may demand it (`require_request_header`), because a forged request of a
+        // browser cannot have it.
         .header("x-vault-request", "true");
     if let Some(namespace) = &config.namespace {
         request = request.header("x-vault-namespace", namespace);
     }
-    let request = request
+    request
         .body(Full::new(Bytes::from(question.to_string())))
-        .map_err(|error| VaultError::Network(error.to_string()))?;
+        .map_err(|error| VaultError::Network(error.to_string()))
+}
 
-    let mut connection = client.connect().await.map_err(VaultError::Network)?;
-    let answer = connection
-        .send(request, ANSWER_BYTES_MAX)
-        .await
-        .map_err(VaultError::Network)?;
-    match answer.status {
-        StatusCode::OK => {}
-        StatusCode::FORBIDDEN => return Err(VaultError::Forbidden(path)),
-        StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND => {
-            return Err(VaultError::NoKey(answer.status.as_u16()));
-        }
+fn check_status(status: StatusCode, path: String) -> Result<(), VaultError> {
+    match status {
+        StatusCode::OK => Ok(()),
+        StatusCode::FORBIDDEN => Err(VaultError::Forbidden(path)),
+        StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND => Err(VaultError::NoKey(status.as_u16())),
         // A redirect is the answer of a standby. The token is sent to no other server.
         StatusCode::SERVICE_UNAVAILABLE
         | StatusCode::TOO_MANY_REQUESTS
-        | StatusCode::TEMPORARY_REDIRECT => {
-            return Err(VaultError::Unavailable(answer.status.as_u16()));
-        }
-        status => return Err(VaultError::Status(status.as_u16())),
+        | StatusCode::TEMPORARY_REDIRECT => Err(VaultError::Unavailable(status.as_u16())),
+        status => Err(VaultError::Status(status.as_u16())),
     }
-    let body = answer.body.map_err(VaultError::Network)?;
-    read_answer(&body, config.version).ok_or(VaultError::NoCode)
 }
 
 /// The master key in an answer. A code by another version of the key is none: it would be another master key.

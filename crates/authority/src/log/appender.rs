@@ -87,9 +87,12 @@ impl LogError {
     }
 }
 
+/// The way back to the caller of an entry.
+type Reply = oneshot::Sender<Result<Acknowledged, LogError>>;
+
 struct Submission {
     entry: Entry,
-    reply: oneshot::Sender<Result<Acknowledged, LogError>>,
+    reply: Reply,
 }
 
 impl Submission {
@@ -236,6 +239,8 @@ struct Appender {
 impl Appender {
     /// Appends batch after batch, until all handles are dropped and nothing waits.
     async fn run(self, bell: mpsc::Receiver<()>) {
+        // A queue outlives its appender, because the handles share it. Without this the entries in
+        // it would never be answered.
         let _refuse = RefuseOnDrop(Arc::clone(&self.queue));
         // Dropped before the queue is emptied: an entry that came between the two would wait for an answer for ever.
         let mut bell = bell;
@@ -264,13 +269,7 @@ impl Appender {
 
     /// Commits a batch and answers its callers.
     async fn append(&self, batch: Vec<Submission>) {
-        let mut entries = Vec::with_capacity(batch.len());
-        let mut replies = Vec::with_capacity(batch.len());
-        for submission in batch {
-            entries.push(submission.entry);
-            replies.push(submission.reply);
-        }
-
+        let (entries, replies) = split(batch);
         let results = match self.commit(&entries).await {
             // The store refused the whole batch. One bad entry must not fail the others.
             Err(error) if !error.is_retryable() && entries.len() > 1 => {
@@ -279,20 +278,23 @@ impl Appender {
             result => results_of(result, entries.len()),
         };
 
-        for (entry, result) in entries.iter().zip(&results) {
-            if let (Mutation::Canary, Ok(acknowledged)) = (&entry.mutation, result) {
-                let outcome = &acknowledged.outcome;
-                self.instruments.enforcement.record_canary(outcome);
-            }
-        }
-        let acknowledged = results.iter().flatten();
-        self.instruments
-            .enforcement
-            .record_acknowledged(acknowledged.map(|acknowledged| &acknowledged.outcome));
+        self.measure(&entries, &results);
         for (reply, result) in replies.into_iter().zip(results) {
             // A caller that has gone away does not need the answer.
             let _ = reply.send(result);
         }
+    }
+
+    /// Begins to measure how long the enforcement of a batch takes.
+    fn measure(&self, entries: &[Entry], results: &[Result<Acknowledged, LogError>]) {
+        let enforcement = &self.instruments.enforcement;
+        for (entry, result) in entries.iter().zip(results) {
+            if let (Mutation::Canary, Ok(acknowledged)) = (&entry.mutation, result) {
+                enforcement.record_canary(&acknowledged.outcome);
+            }
+        }
+        let acknowledged = results.iter().flatten();
+        enforcement.record_acknowledged(acknowledged.map(|acknowledged| &acknowledged.outcome));
     }
 
     async fn append_one_by_one(&self, entries: &[Entry]) -> Vec<Result<Acknowledged, LogError>> {
@@ -332,12 +334,7 @@ impl Appender {
                     error.log("a batch is tried again");
                     tokio::time::sleep(backoff.step()).await;
                 }
-                Err(error) => {
-                    if !error.is_retryable() {
-                        tracing::error!(%error, entries = entries.len(), "a batch failed");
-                    }
-                    return Err(error);
-                }
+                Err(error) => return Err(give_up(error, entries.len())),
             }
         }
     }
@@ -365,6 +362,7 @@ impl Appender {
         }
         for revision in earlier {
             let before = Revision(revision.0.saturating_sub(1));
+            // By the connection of streams that are far behind: `tail` is the feed's own.
             for batch in self.store.catch_up(before, 1).await? {
                 add_revocations(&mut appended.revoked, &batch.frame)?;
             }
@@ -384,6 +382,8 @@ impl Appender {
             let begun = Instant::now();
             let repeated = self.store.append(&[repeat]).await?;
             self.publish(&repeated);
+            // The stamp of the repetition has to be fresh too, or it could be forgotten as early as
+            // the one that it repeats.
             if begun.elapsed() > COMMIT_AGE_MAX {
                 continue;
             }
@@ -422,6 +422,31 @@ fn add_revocations(revoked: &mut Revoked, frame: &Frame) -> Result<(), StoreErro
     Ok(())
 }
 
+fn split(batch: Vec<Submission>) -> (Vec<Entry>, Vec<Reply>) {
+    let mut entries = Vec::with_capacity(batch.len());
+    let mut replies = Vec::with_capacity(batch.len());
+    for submission in batch {
+        entries.push(submission.entry);
+        replies.push(submission.reply);
+    }
+    (entries, replies)
+}
+
+fn give_up(error: StoreError, entries: usize) -> StoreError {
+    if !error.is_retryable() {
+        tracing::error!(%error, entries, "a batch failed");
+    }
+    error
+}
+
+fn log_error(error: &StoreError) -> LogError {
+    match error.is_retryable() {
+        true => LogError::Unavailable,
+        // `commit` has logged the cause. The caller does not get it, because it describes the store.
+        false => LogError::Entry(EntryError::Refused),
+    }
+}
+
 /// The results of the entries of a batch, in their order.
 fn results_of(
     result: Result<Appended, StoreError>,
@@ -430,11 +455,7 @@ fn results_of(
     let appended = match result {
         Ok(appended) => appended,
         Err(error) => {
-            let error = match error.is_retryable() {
-                true => LogError::Unavailable,
-                // `commit` has logged the cause. The caller does not get it, because it describes the store.
-                false => LogError::Entry(EntryError::Refused),
-            };
+            let error = log_error(&error);
             return (0..entries).map(|_| Err(error)).collect();
         }
     };
@@ -456,75 +477,4 @@ fn results_of(
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{
-        pin::pin,
-        sync::atomic::{AtomicBool, Ordering},
-        task::{Context, Wake, Waker},
-    };
-
-    use super::*;
-    use crate::{
-        config::{StoreConfig, TelemetryConfig},
-        installation::open_store,
-        telemetry::Telemetry,
-    };
-
-    /// Notes whether the bell was closed when the entry in the queue was refused.
-    struct Refusal {
-        bell: mpsc::Sender<()>,
-        bell_was_closed: AtomicBool,
-    }
-
-    impl Wake for Refusal {
-        fn wake(self: Arc<Self>) {
-            let is_closed = self.bell.is_closed();
-            self.bell_was_closed.store(is_closed, Ordering::SeqCst);
-        }
-    }
-
-    #[tokio::test]
-    async fn an_appender_that_ends_takes_no_entry_after_it_has_refused_the_rest() {
-        let directory = tempfile::tempdir().expect("a directory");
-        let config = StoreConfig {
-            url: format!("sqlite:{}", directory.path().display()),
-            ..StoreConfig::default()
-        };
-        let (_, instruments) =
-            Telemetry::start(&TelemetryConfig::default(), "sqlite").expect("instruments");
-        let queue = Arc::new(Mutex::new(FairQueue::new(Bounds {
-            entries_max: 10,
-            source_entries_max: 10,
-            caller_targets_max: 10,
-        })));
-        let appender = Appender {
-            queue: Arc::clone(&queue),
-            store: open_store(&config).await.expect("opens"),
-            config: LogConfig::default(),
-            appended: mpsc::channel(1).0,
-            instruments: Arc::new(instruments),
-        };
-        let (bell, rung) = mpsc::channel(1);
-        let refusal = Arc::new(Refusal {
-            bell,
-            bell_was_closed: AtomicBool::new(false),
-        });
-        let mut running = Box::pin(appender.run(rung));
-        assert!(futures::poll!(&mut running).is_pending(), "nothing waits");
-
-        let entry = Entry::internal(Mutation::Record);
-        let (reply, answer) = oneshot::channel();
-        let ticket = Ticket::of(&entry);
-        let pushed = lock(&queue).push(ticket, Submission { entry, reply });
-        assert!(matches!(pushed, Ok(None)));
-        let mut answer = pin!(answer);
-        let waker = Waker::from(Arc::clone(&refusal));
-        let polled = answer.as_mut().poll(&mut Context::from_waker(&waker));
-        assert!(polled.is_pending());
-
-        // An entry that found the queue empty and the bell open would wait for an answer for ever.
-        drop(running);
-        assert!(answer.await.is_err(), "refused");
-        assert!(refusal.bell_was_closed.load(Ordering::SeqCst));
-    }
-}
+mod tests;

@@ -82,4 +82,21 @@ mod tests {
         pace.record(1, Duration::from_secs(5));
         assert_eq!(pace.targets_max(), TARGETS_FIRST);
     }
+
+    #[test]
+    fn the_size_follows_the_time_of_a_batch() {
+        let goal = Duration::from_millis(20);
+        let after = |targets, took| {
+            let mut pace = Pace::new(goal);
+            pace.record(targets, took);
+            pace.targets_max()
+        };
+        assert_eq!(after(256, goal), 256, "as it should be");
+        assert_eq!(after(100, goal), 256, "and so is a smaller one");
+        assert_eq!(after(256, goal + Duration::from_millis(5)), 204);
+        assert_eq!(after(256, 10 * goal), 128, "at most to a half");
+        assert_eq!(after(128, goal / 2 - Duration::from_millis(1)), 320);
+        assert_eq!(after(128, goal / 2), 256, "fast is less than a half");
+        assert_eq!(after(127, Duration::ZERO), 256, "it was small");
+    }
 }

@@ -27,6 +27,7 @@ const SMALL_TARGETS_MAX: usize = 16;
 const OLDEST_EVERY: u32 = 8;
 
 /// The weight of an entry apart from its targets: its share of the transaction.
+// Without it a tenant could send many entries of one target each for the price of one large entry.
 const ENTRY_WEIGHT: u64 = 4;
 
 /// The most sources without entries whose virtual time is kept.
@@ -233,6 +234,7 @@ impl<T> Waiting<T> {
 
     /// Removes the newest entry.
     fn pop_newest(&mut self) -> Option<Item<T>> {
+        // Overload sheds the newest work: older entries have waited longer and are served sooner.
         let newest = self
             .classes
             .iter_mut()
@@ -307,6 +309,8 @@ impl<T> FairQueue<T> {
 
     /// Removes the newest entry of the source with the most, if that is not the one that asks.
     fn evict(&mut self, of_source: usize) -> Result<T, Full> {
+        // Equal lengths are decided by the source, and not by the order of a hash map, so a test
+        // can repeat a run.
         let longest = self
             .sources
             .iter()

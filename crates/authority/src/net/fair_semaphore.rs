@@ -79,6 +79,8 @@ impl<K: Clone + Eq + Hash> State<K> {
         if waiters.is_empty() {
             self.waiters.remove(&key);
         } else {
+            // At the end of the line: a key gets one permit in a turn, however many of its callers
+            // wait.
             self.keys.push_back(key);
         }
         waiter

@@ -96,6 +96,8 @@ impl HttpClient {
         });
         Ok(HttpConnection {
             sender,
+            // A request that was given up would otherwise keep its connection until the server
+            // answers.
             _driver: AbortOnDropHandle::new(driver),
         })
     }

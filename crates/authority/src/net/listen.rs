@@ -145,6 +145,8 @@ fn builder(protocol: Protocol, limits: &PortLimits) -> Builder<TokioExecutor> {
         .keep_alive_timeout(KEEPALIVE)
         .max_concurrent_streams(limits.streams_max)
         .max_header_list_size(HEADER_BYTES_MAX)
+        // A peer that opens and resets streams in a loop pays nothing for the work that it causes
+        // (CVE-2023-44487).
         .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
         .max_local_error_reset_streams(ERROR_RESETS_MAX);
     builder
@@ -302,6 +304,13 @@ impl Port {
         }
     }
 
+    fn has_begun(&self, state: &ConnectionState) -> bool {
+        // hyper waits for the preface without a bound of its own, also where it has to tell the protocols apart by it.
+        // HTTP/1 has its own for the header, and no request of HTTP/1 that is served is shorter than the preface.
+        self.options.protocol == Protocol::Http1
+            || state.read.load(Ordering::Relaxed) >= PREFACE_BYTES
+    }
+
     /// Looks for a reason to end a connection.
     fn examine(&self, state: &ConnectionState, end_by: Option<Instant>) -> Verdict {
         let limits = &self.options.limits;
@@ -310,11 +319,7 @@ impl Port {
         if end_by.is_some_and(|end| end < now) {
             return Verdict::End;
         }
-        // hyper waits for the preface without a bound of its own, also where it has to tell the protocols apart by it.
-        // HTTP/1 has its own for the header, and no request of HTTP/1 that is served is shorter than the preface.
-        let has_begun = self.options.protocol == Protocol::Http1
-            || state.read.load(Ordering::Relaxed) >= PREFACE_BYTES;
-        if !has_begun && now.duration_since(state.opened) > limits.request_timeout {
+        if !self.has_begun(state) && now.duration_since(state.opened) > limits.request_timeout {
             self.count_ended("preface_timeout");
             return Verdict::End;
         }

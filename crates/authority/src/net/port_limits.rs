@@ -65,6 +65,7 @@ impl PortLimits {
             answer_timeout,
             idle_timeout: server.idle_timeout,
             age_max: server.connection_age_max,
+            // A call that began at the last moment may take as long as any call.
             grace: answer_timeout,
             drain_timeout: server.drain_timeout,
         }

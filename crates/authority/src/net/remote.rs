@@ -12,7 +12,7 @@ use tokio::{
 };
 use tokio_rustls::{
     TlsConnector,
-    rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs, pki_types::ServerName},
+    rustls::{ClientConfig, Error, RootCertStore, crypto::aws_lc_rs, pki_types::ServerName},
 };
 
 /// A connection.
@@ -51,20 +51,9 @@ impl Remote {
         let name = ServerName::try_from(plain.host.clone()).map_err(|_| {
             ConfigError::new(setting, "belongs to a host that no certificate can name")
         })?;
-        let mut roots = RootCertStore::empty();
-        for certificate in read_certificates(setting, &read_file(setting, ca_file)?)? {
-            roots.add(certificate).map_err(|error| {
-                let problem = format!("has a certificate that cannot be used: {error}");
-                ConfigError::new(setting, problem)
-            })?;
-        }
-        // Named here, because the process has no default provider unless some crate installs one.
-        let provider = Arc::new(aws_lc_rs::default_provider());
-        let config = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| ConfigError::new(setting, error.to_string()))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let roots = read_roots(setting, ca_file)?;
+        let config =
+            client_config(roots).map_err(|error| ConfigError::new(setting, error.to_string()))?;
         Ok(Self {
             tls: Some((TlsConnector::from(Arc::new(config)), name)),
             ..plain
@@ -88,6 +77,30 @@ impl Remote {
     pub(crate) fn address(&self) -> (&str, u16) {
         (&self.host, self.port)
     }
+}
+
+fn client_config(roots: RootCertStore) -> Result<ClientConfig, Error> {
+    // Named here, because the process has no default provider unless some crate installs one.
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(config)
+}
+
+/// Reads the authorities of a file.
+fn read_roots(setting: &str, ca_file: &Path) -> Result<RootCertStore, ConfigError> {
+    // Only the authorities of the file count. With the system's list any public one could vouch for
+    // another server.
+    let mut roots = RootCertStore::empty();
+    for certificate in read_certificates(setting, &read_file(setting, ca_file)?)? {
+        roots.add(certificate).map_err(|error| {
+            let problem = format!("has a certificate that cannot be used: {error}");
+            ConfigError::new(setting, problem)
+        })?;
+    }
+    Ok(roots)
 }
 
 fn without_brackets(host: &str) -> &str {

@@ -58,6 +58,7 @@ impl<K: Clone + Eq + Hash> Shares<K> {
 
     fn add(&self, holder: &K, amount: usize) -> Result<(), Full> {
         let mut held = self.lock();
+        // It cannot underflow: under this lock `all` grows only by what is free.
         let free = self.max - held.all;
         if amount > free {
             return Err(Full::All);

@@ -1,4 +1,4 @@
-//! TLS of the gRPC port, from the files that the configuration names. They may be replaced while it serves.
+//! TLS of the ports, from the files that the configuration names. They may be replaced while it serves.
 
 use std::{
     path::PathBuf,
@@ -134,6 +134,8 @@ impl Tls {
     /// When the new files cannot be used. Handshakes go on with those before. The same error is returned once.
     pub(crate) fn reload_if_changed(&self) -> Option<Result<(), ConfigError>> {
         let read = self.files.read();
+        // An error counts as a content too. Otherwise a broken file would be reported at every
+        // look.
         let digest = match &read {
             Ok(contents) => contents.digest(),
             Err(error) => sha256(error.to_string().as_bytes()),
@@ -147,6 +149,8 @@ impl Tls {
     }
 
     fn replace(&self, read: Result<Contents, ConfigError>) -> Result<(), ConfigError> {
+        // Files are replaced one after the other. A certificate beside the key of another is
+        // refused here, and the next look finds the pair.
         let usable = read?.usable(self.protocols)?;
         self.current.store(Arc::new(usable));
         Ok(())

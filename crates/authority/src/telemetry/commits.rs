@@ -61,18 +61,23 @@ impl Commits {
         let result = commit.instrument(span.clone()).await;
         record_result(&span, &result);
 
+        let attributes = self.attributes(&result);
+        self.durations
+            .record(begun.elapsed().as_secs_f64(), &attributes);
+        self.batches.record(entries.len() as u64, &[]);
+        result
+    }
+
+    fn attributes(&self, result: &Result<Appended, StoreError>) -> Vec<KeyValue> {
         let mut attributes = vec![
             KeyValue::new(attribute::DB_SYSTEM_NAME, self.system),
             KeyValue::new(attribute::DB_OPERATION_NAME, "commit"),
             KeyValue::new(attribute::DB_COLLECTION_NAME, "log"),
         ];
-        if let Err(error) = &result {
+        if let Err(error) = result {
             attributes.push(KeyValue::new(attribute::ERROR_TYPE, error_type(error)));
         }
-        self.durations
-            .record(begun.elapsed().as_secs_f64(), &attributes);
-        self.batches.record(entries.len() as u64, &[]);
-        result
+        attributes
     }
 }
 

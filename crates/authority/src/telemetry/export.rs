@@ -96,14 +96,7 @@ impl Telemetry {
             .with_resource(resource(config))
             .with_reader(prometheus);
         if let Some(endpoint) = &config.otlp_endpoint {
-            let mut otlp = MetricExporter::builder()
-                .with_tonic()
-                .with_endpoint(endpoint)
-                .with_timeout(EXPORT_TIMEOUT);
-            if let Some(tls) = otlp::read_tls(config)? {
-                otlp = otlp.with_tls_config(tls);
-            }
-            builder = builder.with_periodic_exporter(otlp.build()?);
+            builder = builder.with_periodic_exporter(metric_exporter(config, endpoint)?);
         }
         let provider = builder.build();
         let instruments = Instruments::new(provider.meter(SCOPE), system);
@@ -153,14 +146,7 @@ impl Traces {
         let Some(endpoint) = &config.otlp_endpoint else {
             return Ok(None);
         };
-        let mut exporter = SpanExporter::builder()
-            .with_tonic()
-            .with_endpoint(endpoint)
-            .with_timeout(EXPORT_TIMEOUT);
-        if let Some(tls) = otlp::read_tls(config)? {
-            exporter = exporter.with_tls_config(tls);
-        }
-        let exporter = exporter.build()?;
+        let exporter = span_exporter(config, endpoint)?;
         // A caller that samples decides for its own traces; the ratio is for traces that begin here.
         let roots = Sampler::TraceIdRatioBased(config.trace_sample_ratio);
         let provider = SdkTracerProvider::builder()
@@ -187,6 +173,31 @@ impl Traces {
     pub async fn shut_down(self) {
         within_bound(move || drop(self.0.shutdown_with_timeout(EXPORT_TIMEOUT))).await;
     }
+}
+
+fn metric_exporter(
+    config: &TelemetryConfig,
+    endpoint: &str,
+) -> Result<MetricExporter, TelemetryError> {
+    let mut exporter = MetricExporter::builder()
+        .with_tonic()
+        .with_endpoint(endpoint)
+        .with_timeout(EXPORT_TIMEOUT);
+    if let Some(tls) = otlp::read_tls(config)? {
+        exporter = exporter.with_tls_config(tls);
+    }
+    Ok(exporter.build()?)
+}
+
+fn span_exporter(config: &TelemetryConfig, endpoint: &str) -> Result<SpanExporter, TelemetryError> {
+    let mut exporter = SpanExporter::builder()
+        .with_tonic()
+        .with_endpoint(endpoint)
+        .with_timeout(EXPORT_TIMEOUT);
+    if let Some(tls) = otlp::read_tls(config)? {
+        exporter = exporter.with_tls_config(tls);
+    }
+    Ok(exporter.build()?)
 }
 
 fn resource(config: &TelemetryConfig) -> Resource {

@@ -1,5 +1,7 @@
 //! TLS of the connection to the OTLP receiver.
 
+use std::path::Path;
+
 use opentelemetry_otlp::tonic_types::transport::{Certificate, ClientTlsConfig, Identity};
 use portcullis_serving::tls::{read_certificates, read_file, read_private_key};
 
@@ -27,11 +29,15 @@ pub(super) fn read_tls(config: &TelemetryConfig) -> Result<Option<ClientTlsConfi
     read_certificates(CA_FILE, &ca)?;
     let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(ca));
     if let (Some(certificate), Some(key)) = (&config.otlp_certificate_file, &config.otlp_key_file) {
-        let certificate = read_file(CERTIFICATE_FILE, certificate)?;
-        let key = read_file(KEY_FILE, key)?;
-        read_certificates(CERTIFICATE_FILE, &certificate)?;
-        read_private_key(KEY_FILE, &key)?;
-        tls = tls.identity(Identity::from_pem(certificate, key));
+        tls = tls.identity(read_identity(certificate, key)?);
     }
     Ok(Some(tls))
+}
+
+fn read_identity(certificate: &Path, key: &Path) -> Result<Identity, ConfigError> {
+    let certificate = read_file(CERTIFICATE_FILE, certificate)?;
+    let key = read_file(KEY_FILE, key)?;
+    read_certificates(CERTIFICATE_FILE, &certificate)?;
+    read_private_key(KEY_FILE, &key)?;
+    Ok(Identity::from_pem(certificate, key))
 }

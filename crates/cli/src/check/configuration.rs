@@ -32,6 +32,8 @@ pub(super) fn read(file: &Path, findings: &mut Vec<Finding>) -> Option<Config> {
     match Source::of_file(file.to_owned()).read() {
         Ok(config) => Some(config),
         Err(error) => {
+            // A finding and not the end of the command: what can be reached over the network is
+            // checked all the same.
             let finding = Finding::failed("configuration", format!("{error:#}"));
             findings.push(finding.hint("docs/reference/configuration.md has every key"));
             None
@@ -82,15 +84,18 @@ fn check_callers(callers: &[CallerConfig], findings: &mut Vec<Finding>) {
 fn is_guessed(caller: &CallerConfig) -> bool {
     let mut known = Vec::new();
     known.extend(caller.bearer_sha256.as_deref());
+    // A caller may have several strings at once while one takes the place of another.
     known.extend(caller.bearers.iter().map(|bearer| bearer.sha256.as_str()));
     // The sample of a shell script often ends in a line feed.
     let guesses = GUESSED_FIRST.iter().map(|guess| (*guess).to_owned());
+    // People also take the name of the caller, which no fixed list can have.
     let names = [caller.name.clone(), format!("{}-bearer", caller.name)];
     guesses.chain(names).any(|guess| {
         let guessed = [digest(&guess), digest(&format!("{guess}\n"))];
         known.iter().any(|known| {
             guessed
                 .iter()
+                // The file may have its hexadecimal digits in either case.
                 .any(|guessed| known.eq_ignore_ascii_case(guessed))
         })
     })

@@ -37,6 +37,7 @@ impl Finding {
         Self {
             check,
             verdict,
+            // Details quote file names and the words of servers.
             detail: visible(detail.as_ref()).into_owned(),
             hint: None,
             colours: false,
@@ -72,6 +73,7 @@ impl Finding {
             Verdict::Failed => ("✗", anstyle::AnsiColor::Red),
             Verdict::Skipped => ("–", anstyle::AnsiColor::BrightBlack),
         };
+        // Without a terminal the bare sign, so that a script can compare it.
         if !self.colours {
             return sign.to_owned();
         }
@@ -92,6 +94,7 @@ impl Record for Finding {
     }
 
     fn name(&self) -> String {
+        // One word without spaces, which a shell passes on as one argument.
         let verdict = format!("{:?}", self.verdict).to_lowercase();
         format!("{}={verdict}", self.check.replace(' ', "-"))
     }

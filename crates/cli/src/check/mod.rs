@@ -14,6 +14,7 @@ use std::{
 
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
+use portcullis_authority::config::Config;
 
 use self::finding::{Finding, Verdict};
 use crate::{
@@ -54,20 +55,15 @@ pub(crate) struct Options {
 /// Runs `check`.
 pub(crate) async fn run(options: &Options) -> Result<()> {
     let mut findings = Vec::new();
-    let config = match &options.config {
-        Some(file) => configuration::read(file, &mut findings),
-        None => {
-            let hint = "name the configuration with --config";
-            findings.push(Finding::skipped("configuration", hint));
-            None
-        }
-    };
+    let config = read_configuration(options, &mut findings);
+    // These need the files and addresses that the configuration names.
     if let Some(config) = &config {
         configuration::check(config, &mut findings).await;
         store::check(config, &mut findings).await;
         tls::check(config, &mut findings);
     }
     gates::check(&options.remote, &mut findings).await;
+    // Last, because it opens a session: the checks before it change nothing.
     self_test::check(
         options.sign_in_context.as_deref(),
         options.gate_context.as_deref(),
@@ -76,12 +72,27 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     )
     .await;
 
+    print_findings(options, &mut findings)?;
+    summarize(&findings)
+}
+
+fn print_findings(options: &Options, findings: &mut [Finding]) -> Result<()> {
     let colours = stdout().is_terminal();
-    for finding in &mut findings {
+    for finding in &mut *findings {
         finding.colours = colours;
     }
-    options.remote.printer().list(&findings)?;
-    summarize(&findings)
+    options.remote.printer().list(findings)
+}
+
+fn read_configuration(options: &Options, findings: &mut Vec<Finding>) -> Option<Config> {
+    match &options.config {
+        Some(file) => configuration::read(file, findings),
+        None => {
+            let hint = "name the configuration with --config";
+            findings.push(Finding::skipped("configuration", hint));
+            None
+        }
+    }
 }
 
 fn count(findings: &[Finding], verdict: Verdict) -> usize {
@@ -97,6 +108,8 @@ fn summarize(findings: &[Finding]) -> Result<()> {
         count(findings, Verdict::Good),
         count(findings, Verdict::Skipped)
     ));
+    // Warnings do not fail the command: an installation without a standby or with a best-effort
+    // gate may be meant.
     if failed == 0 {
         return Ok(());
     }

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use portcullis_authority::config::Config;
 use portcullis_contract::v1;
-use portcullis_validator::Validator;
+use portcullis_validator::{Builder, Validator};
 
 use super::finding::Finding;
 use crate::{
-    context::{Authority, ContextsFile},
+    context::{Authority, Context, ContextsFile},
     failure::{Failure, Result},
 };
 
@@ -19,7 +19,7 @@ const USER: &str = "self-test";
 /// Longest wait for the gate of the test to be ready, and then to refuse.
 const GATE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The largest difference of clocks that gates of the default settings bear, in seconds.
+/// From here on a clock is wrong, in seconds. Gates of the default settings bear ten times as much.
 const CLOCK_SKEW_MAX_SECONDS: f64 = 30.0;
 
 /// From here on a clock should be looked at, in seconds.
@@ -62,46 +62,62 @@ async fn run(
     let (name, context) = contexts.choose(Some(sign_in))?;
     let authority = Authority::connect(&name, &context).await?;
 
+    let token = &open_and_judge_clock(&authority, findings).await?;
+    // Started before the revocation, so that the measured time has no connection and no snapshot in
+    // it.
+    let door = match gate {
+        Some(gate) => Some(start_gate(gate, token, config).await?),
+        None => None,
+    };
+    // Before the call, so that both times contain the durable write.
+    let begun = Instant::now();
+    // By the token, because the role login may end a session by its token alone.
+    revoke(&authority, token).await?;
+    let durable = begun.elapsed();
+    findings.push(match door {
+        Some(door) => judge_door(&door, token, begun, durable).await,
+        None => judge_without_door(durable),
+    });
+    Ok(())
+}
+
+/// Opens the session, and returns its access token. Its time tells the clock of the database.
+async fn open_and_judge_clock(
+    authority: &Authority,
+    findings: &mut Vec<Finding>,
+) -> Result<String> {
     // The database took its time between these two, so only a difference beyond them is a wrong clock.
     let before = SystemTime::now();
-    let opened = open(&authority).await?;
+    let opened = open(authority).await?;
     let after = SystemTime::now();
     if let Some(skew) = clock_skew(&opened, before, after) {
         findings.push(judge_clock(skew));
     }
+    Ok(opened.access_token)
+}
 
-    let door = match gate {
-        Some(gate) => Some(start_gate(gate, &opened.access_token, config).await?),
-        None => None,
-    };
-    let begun = Instant::now();
-    // By the token, because the role login may end a session by its token alone.
-    revoke(&authority, &opened.access_token).await?;
-    let durable = begun.elapsed();
-    let Some(door) = door else {
-        let detail = format!(
-            "a session was opened and ended; durable after {}",
-            milliseconds(durable)
-        );
-        let finding = Finding::good("sign-out", detail);
-        findings.push(finding.hint("add --gate-context to time a gate too"));
-        return Ok(());
-    };
-    let refused = wait_for_refusal(&door, &opened.access_token, begun).await;
+fn judge_without_door(durable: Duration) -> Finding {
+    let detail = format!(
+        "a session was opened and ended; durable after {}",
+        milliseconds(durable)
+    );
+    Finding::good("sign-out", detail).hint("add --gate-context to time a gate too")
+}
+
+/// Waits until the gate refuses the revoked session, and ends the gate.
+async fn judge_door(door: &Validator, token: &str, begun: Instant, durable: Duration) -> Finding {
+    let refused = wait_for_refusal(door, token, begun).await;
     door.close().await;
-    findings.push(match refused {
-        Some(refused) => Finding::good(
-            "sign-out",
-            format!(
-                "durable after {}, refused by a gate after {}",
-                milliseconds(durable),
-                milliseconds(refused)
-            ),
-        ),
-        None => Finding::failed("sign-out", "a gate still admits the revoked session")
-            .hint("this must never happen: keep the logs of the authority"),
-    });
-    Ok(())
+    let Some(refused) = refused else {
+        let finding = Finding::failed("sign-out", "a gate still admits the revoked session");
+        return finding.hint("this must never happen: keep the logs of the authority");
+    };
+    let detail = format!(
+        "durable after {}, refused by a gate after {}",
+        milliseconds(durable),
+        milliseconds(refused)
+    );
+    Finding::good("sign-out", detail)
 }
 
 fn milliseconds(length: Duration) -> String {
@@ -176,13 +192,36 @@ async fn start_gate(name: &str, token: &str, config: Option<&Config>) -> Result<
     let contexts = ContextsFile::locate()?.read()?;
     let (name, context) = contexts.choose(Some(name))?;
     let (issuer, audience) = expected_of(token, config)?;
-    let mut builder = Validator::builder(&context.address)
+    let builder = gate_builder(&name, &context).await?;
+    let gate = builder
         .issuer(issuer)
         .audience(audience)
+        .start()
+        .map_err(|error| Failure::usage(error.to_string()))?;
+    wait_for_admission(&gate, token).await?;
+    Ok(gate)
+}
+
+async fn wait_for_admission(gate: &Validator, token: &str) -> Result<()> {
+    // `start` does not connect. A gate without the right role would wait here for ever.
+    let ready = tokio::time::timeout(GATE_TIMEOUT, gate.ready()).await;
+    ready.map_err(|_| {
+        Failure::failed("a gate of the test's own does not become ready")
+            .hint("has the gate's context the role gateway?")
+    })?;
+    // It is ready, and admits what was opened before: its view is fresh.
+    gate.check(token)
+        .map(drop)
+        .map_err(|rejection| Failure::failed(format!("a gate refuses a new session: {rejection}")))
+}
+
+/// The settings of a gate that uses the credential of a context.
+async fn gate_builder(name: &str, context: &Context) -> Result<Builder> {
+    let mut builder = Validator::builder(&context.address)
         .name("portcullis check")
         // The test is no use of a session, and this gate is gone a moment later.
         .without_activity();
-    if let Some(bearer) = context.bearer(&name).await? {
+    if let Some(bearer) = context.bearer(name).await? {
         builder = builder.bearer(bearer);
     }
     if let Some(pem) = context.ca_certificate()? {
@@ -194,19 +233,7 @@ async fn start_gate(name: &str, token: &str, config: Option<&Config>) -> Result<
     if context.insecure {
         builder = builder.insecure();
     }
-    let gate = builder
-        .start()
-        .map_err(|error| Failure::usage(error.to_string()))?;
-    let ready = tokio::time::timeout(GATE_TIMEOUT, gate.ready()).await;
-    ready.map_err(|_| {
-        Failure::failed("a gate of the test's own does not become ready")
-            .hint("has the gate's context the role gateway?")
-    })?;
-    // It is ready, and admits what was opened before: its view is fresh.
-    gate.check(token).map_err(|rejection| {
-        Failure::failed(format!("a gate refuses a new session: {rejection}"))
-    })?;
-    Ok(gate)
+    Ok(builder)
 }
 
 /// The issuer and an audience that the token has. It is our own, just made: reading it is no verification.
@@ -234,14 +261,18 @@ fn malformed() -> Failure {
 
 /// Waits until the gate refuses for a reason of the session's own. None when it does not in time.
 async fn wait_for_refusal(gate: &Validator, token: &str, begun: Instant) -> Option<Duration> {
+    // Subscribed before the first look, so that a delta between the two wakes the loop.
     let mut position = gate.position();
     let refusal = async {
         loop {
             match gate.check(token) {
+                // A gate that cannot know refuses too, and that would say nothing about the
+                // revocation.
                 Err(rejection) if !rejection.is_unavailable() => return begun.elapsed(),
                 _ => {}
             }
             if position.changed().await.is_err() {
+                // The gate has ended. The timeout around this answers for it.
                 std::future::pending::<()>().await;
             }
         }

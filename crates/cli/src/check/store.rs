@@ -8,6 +8,8 @@ const STANDBY_HINT: &str = "a failover can lose acknowledged sign-outs: set sync
 
 /// Checks the durability, and whether a standby waits.
 pub(super) async fn check(config: &Config, findings: &mut Vec<Finding>) {
+    // No look at the database: the authority may hold its lock, and the answer is the same for all
+    // of SQLite.
     if config.store.url.starts_with("sqlite:") {
         let detail = "SQLite on this machine's disk; every commit is synced";
         findings.push(Finding::good("durability", detail));
@@ -29,6 +31,7 @@ pub(super) async fn check(config: &Config, findings: &mut Vec<Finding>) {
 
 /// Judges the words in which the store describes the server's settings.
 fn judge(words: &str, findings: &mut Vec<Finding>) {
+    // These words say nothing about standbys, so nothing is said about them here either.
     if words.starts_with("none: ") {
         let finding = Finding::failed("durability", words);
         findings.push(finding.hint("set fsync = on"));

@@ -17,6 +17,7 @@ const DAY_SECONDS: i64 = 24 * 60 * 60;
 pub(super) fn check(config: &Config, findings: &mut Vec<Finding>) {
     match &config.server.tls_certificate_file {
         Some(file) => findings.push(examine("certificate", file)),
+        // What crosses no network can be read by nobody on it.
         None if config.server.grpc_listen.ip().is_loopback() => {
             findings.push(Finding::good(
                 "certificate",
@@ -43,6 +44,8 @@ fn examine(check: &'static str, file: &Path) -> Finding {
         Err(error) => return Finding::failed(check, format!("{}: {error}", file.display())),
     };
     let mut ends = Vec::new();
+    // A file may have a whole chain and also the key. The chain breaks when the first of its
+    // certificates ends.
     for pem in Pem::iter_from_buffer(&text).flatten() {
         if let Ok(certificate) = pem.parse_x509() {
             let validity = certificate.validity();

@@ -1,6 +1,6 @@
 //! `portcullis api-keys`: credentials of programs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use clap_complete::engine::ArgValueCompleter;
@@ -128,22 +128,30 @@ async fn find(
     tenant: String,
     options: &ListOptions,
 ) -> Result<Vec<v1::ApiKey>> {
+    let request = options.request(tenant);
     let mut client = connected.authority.api_keys();
-    let mut request = v1::ListApiKeysRequest {
-        tenant_id: tenant,
-        owner_user_id: options.owner.clone().unwrap_or_default(),
-        show_ended: options.ended,
-        ..Default::default()
-    };
-    let mut keys = Vec::new();
-    loop {
-        request.page_size = options.limit.page_size(keys.len());
-        let page = client.list_api_keys(request.clone()).await?.into_inner();
-        keys.extend(page.api_keys);
-        if options.limit.is_reached(keys.len(), &page.next_page_token) {
-            return Ok(keys);
+    options
+        .limit
+        .collect(async |page_size, page_token| {
+            let request = v1::ListApiKeysRequest {
+                page_size,
+                page_token,
+                ..request.clone()
+            };
+            let page = client.list_api_keys(request).await?.into_inner();
+            Ok((page.api_keys, page.next_page_token))
+        })
+        .await
+}
+
+impl ListOptions {
+    fn request(&self, tenant: String) -> v1::ListApiKeysRequest {
+        v1::ListApiKeysRequest {
+            tenant_id: tenant,
+            owner_user_id: self.owner.clone().unwrap_or_default(),
+            show_ended: self.ended,
+            ..Default::default()
         }
-        request.page_token = page.next_page_token;
     }
 }
 
@@ -166,57 +174,63 @@ async fn create_key(connected: &Connected, tenant: String, options: &CreateOptio
             file.display()
         )));
     }
-    let expire_time = options.expires_in.as_ref().map(|length| Timestamp {
-        // In whole seconds, as the contract asks.
-        seconds: times::now().seconds + length.seconds,
-        nanos: 0,
-    });
-    let request = v1::CreateApiKeyRequest {
-        tenant_id: tenant,
-        owner_user_id: options.owner.clone(),
-        name: options.name.clone(),
-        scopes: options.scopes.clone(),
-        audiences: options.audiences.clone(),
-        expire_time,
-        reason: options.reason.clone(),
-        acting_user: None,
-    };
-    let answer = connected
-        .authority
-        .api_keys()
-        .create_api_key(request)
-        .await?;
+    let mut client = connected.authority.api_keys();
+    let answer = client.create_api_key(options.request(tenant)).await?;
     let mut created = answer.into_inner();
     match &options.secret_file {
-        Some(file) => {
-            let written = write_secret(file, &created.secret);
-            if let Err(error) = written {
-                let id = created.name();
-                let failure = Failure::failed(format!("{error:#}"));
-                return Err(failure.hint(format!(
-                    "the key is of no use: portcullis api-keys revoke {id}"
-                )));
-            }
-            created.secret.clear();
-            note(&format!("the secret is in {}", file.display()));
-        }
+        Some(file) => keep_secret(&mut created, file)?,
         None => note("the secret is shown this once: keep it now"),
     }
     connected.printer.one(&created)
 }
 
-async fn revoke_key(connected: &Connected, tenant: String, options: &RevokeOptions) -> Result<()> {
-    if options.consent.dry_run || !options.consent.yes {
-        let answer = get(connected, tenant.clone(), &options.id).await?;
-        if options.consent.dry_run {
-            note("dry run: would end this key");
-            return connected.printer.one(&answer);
+impl CreateOptions {
+    fn request(&self, tenant: String) -> v1::CreateApiKeyRequest {
+        let expire_time = self.expires_in.as_ref().map(|length| Timestamp {
+            // In whole seconds, as the contract asks.
+            seconds: times::now().seconds + length.seconds,
+            nanos: 0,
+        });
+        v1::CreateApiKeyRequest {
+            tenant_id: tenant,
+            owner_user_id: self.owner.clone(),
+            name: self.name.clone(),
+            scopes: self.scopes.clone(),
+            audiences: self.audiences.clone(),
+            expire_time,
+            reason: self.reason.clone(),
+            acting_user: None,
         }
-        let key = answer.api_key.unwrap_or_default();
-        let question = format!(
-            "End {} of {}, used {} times in 24 hours?",
-            key.name, key.owner_user_id, key.requests_24h
-        );
+    }
+}
+
+/// Moves the secret of a new key into a file.
+fn keep_secret(created: &mut v1::CreateApiKeyResponse, file: &Path) -> Result<()> {
+    write_secret(file, &created.secret).map_err(|error| {
+        // The secret is not printed instead: the person chose the file to keep it off the
+        // terminal.
+        let failure = Failure::failed(format!("{error:#}"));
+        failure.hint(format!(
+            "the key is of no use: portcullis api-keys revoke {}",
+            created.name()
+        ))
+    })?;
+    // The file is the secret's only place: what is printed below often ends up in a log.
+    created.secret.clear();
+    note(&format!("the secret is in {}", file.display()));
+    Ok(())
+}
+
+async fn revoke_key(connected: &Connected, tenant: String, options: &RevokeOptions) -> Result<()> {
+    // The call has no preview, so the key itself is shown. With `--yes` nobody looks at it.
+    if options.consent.dry_run {
+        let answer = get(connected, tenant, &options.id).await?;
+        note("dry run: would end this key");
+        return connected.printer.one(&answer);
+    }
+    if !options.consent.yes {
+        let answer = get(connected, tenant.clone(), &options.id).await?;
+        let question = revocation_question(&answer.api_key.unwrap_or_default());
         options.consent.confirm(&question)?;
     }
     let request = v1::RevokeApiKeyRequest {
@@ -225,14 +239,18 @@ async fn revoke_key(connected: &Connected, tenant: String, options: &RevokeOptio
         reason: options.reason.clone().unwrap_or_default(),
         ..Default::default()
     };
-    let answer = connected
-        .authority
-        .api_keys()
-        .revoke_api_key(request)
-        .await?;
+    let mut client = connected.authority.api_keys();
+    let answer = client.revoke_api_key(request).await?;
     let enforcement = answer.into_inner().enforcement;
     let outcome = Outcome::new(format!("{} ended", options.id), enforcement.as_ref());
     print_outcome(connected, &options.waiting, outcome).await
+}
+
+fn revocation_question(key: &v1::ApiKey) -> String {
+    format!(
+        "End {} of {}, used {} times in 24 hours?",
+        key.name, key.owner_user_id, key.requests_24h
+    )
 }
 
 impl Record for v1::ApiKey {

@@ -4,10 +4,10 @@ mod archive;
 mod dead_letters;
 
 use std::{
-    fs::OpenOptions,
+    fs::{File, OpenOptions},
     io::{self, BufWriter, Write},
     os::unix::fs::OpenOptionsExt,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -78,6 +78,7 @@ struct Selection {
 impl Selection {
     fn request(&self, tenant: Option<&str>) -> Result<v1::ListAuditEventsRequest> {
         let tenant_id = match (self.installation, tenant) {
+            // In calls of operators the empty tenant stands for events of no tenant.
             (true, _) => String::new(),
             (false, Some(tenant)) => tenant.to_owned(),
             (false, None) => {
@@ -165,6 +166,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     if let Command::Verify(verify) = &options.command
         && !verify.files.is_empty()
     {
+        // Before a connection is made: an archive is verified where no authority runs any more.
         return archive::verify_files(&options.tenant.remote.printer(), &verify.files);
     }
     let (connected, tenant) = options.tenant.connect_anywhere().await?;
@@ -189,26 +191,21 @@ async fn find(
     tenant: Option<&str>,
     options: &ListOptions,
 ) -> Result<Vec<v1::AuditEvent>> {
-    let mut client = connected.authority.audit();
     let mut request = options.selection.request(tenant)?;
     request.after = options.period.since;
     request.before = options.period.until;
-    let mut events = Vec::new();
-    loop {
-        request.page_size = options.limit.page_size(events.len());
-        let page = client
-            .list_audit_events(request.clone())
-            .await?
-            .into_inner();
-        events.extend(page.events);
-        if options
-            .limit
-            .is_reached(events.len(), &page.next_page_token)
-        {
-            return Ok(events);
-        }
-        request.page_token = page.next_page_token;
-    }
+    options
+        .limit
+        .collect(async |page_size, page_token| {
+            let request = v1::ListAuditEventsRequest {
+                page_size,
+                page_token,
+                ..request.clone()
+            };
+            let page = list_page(connected, &request).await?;
+            Ok((page.events, page.next_page_token))
+        })
+        .await
 }
 
 /// The pause before `follow` calls again.
@@ -216,6 +213,7 @@ const FOLLOW_PAUSE: Duration = Duration::from_secs(1);
 
 /// Prints events as they happen. A stream ends after a while, and the next one goes on where it stopped.
 async fn follow_events(connected: &Connected, selected: v1::ListAuditEventsRequest) -> Result<()> {
+    // Without a token and a revision the stream begins with the next event.
     let mut request = v1::WatchAuditEventsRequest {
         tenant_id: selected.tenant_id.clone(),
         ..Default::default()
@@ -245,10 +243,13 @@ async fn follow_once(
             note("following the audit trail; Ctrl-C ends it");
         }
         for event in &answer.events {
+            // The call knows only the tenant, so the rest is chosen here.
             if is_selected(event, selected) {
                 connected.printer.line(event)?;
             }
         }
+        // After the events were printed: if it fails in between, the next stream brings them again,
+        // and none is missing.
         request.resume_token = answer.resume_token;
     }
     Ok(())
@@ -316,6 +317,22 @@ struct Erased {
 
 impl Verification {
     /// Adds the result of one call.
+    fn add(&mut self, answer: &v1::VerifyAuditTrailResponse) {
+        self.verified += answer.verified;
+        self.head_revision = answer.head_revision;
+        self.add_erased(&answer.erased);
+        self.removed_rows += answer.removed;
+        // Replaced and not added: the trail may begin later after each call, because rows are
+        // removed meanwhile.
+        self.begin = answer.begin.as_ref().map(Begin::of);
+    }
+
+    fn add_fault(&mut self, fault: v1::AuditFault) {
+        self.fault_revision = Some(fault.revision);
+        self.fault_event = Some(fault.event_id).filter(|id| !id.is_empty());
+        self.problem = Some(fault.problem);
+    }
+
     fn add_erased(&mut self, found: &[v1::ErasedAuditRows]) {
         for rows in found {
             // An erasure goes on over the revisions of several calls.
@@ -407,44 +424,58 @@ impl Record for Verification {
 }
 
 async fn verify_trail(connected: &Connected, options: &VerifyOptions) -> Result<()> {
-    let mut client = connected.authority.audit();
     let mut found = Verification::default();
     let mut after_revision = options.after;
     let bar = progress::bar(0, "revisions verified");
     loop {
-        let request = v1::VerifyAuditTrailRequest {
-            after_revision,
-            revisions_max: 0,
-        };
-        let answer = client.verify_audit_trail(request).await?.into_inner();
-        found.verified += answer.verified;
-        found.head_revision = answer.head_revision;
-        found.add_erased(&answer.erased);
-        found.removed_rows += answer.removed;
-        found.begin = answer.begin.as_ref().map(Begin::of);
+        let answer = verify_after(connected, after_revision).await?;
+        found.add(&answer);
+        // The head moves while the trail is verified, so the end of the bar moves too.
         bar.set_length(answer.head_revision.saturating_sub(options.after));
         bar.set_position(found.verified);
+        let is_last = is_last(&answer, after_revision);
+        after_revision = answer.through_revision;
         if let Some(fault) = answer.fault {
             bar.finish_and_clear();
-            found.fault_revision = Some(fault.revision);
-            found.fault_event = Some(fault.event_id).filter(|id| !id.is_empty());
-            found.problem = Some(fault.problem);
-            connected.printer.one(&found)?;
-            let failure = Failure::new(Exit::Failed, "the audit trail does not match its chain");
-            return Err(failure.hint(
-                "keep the database as it is: docs/operating/audit.md says what each fault means",
-            ));
+            found.add_fault(fault);
+            return Err(print_fault(connected, &found)?);
         }
-        // A call that goes nowhere would be repeated for ever.
-        if answer.through_revision >= answer.head_revision
-            || answer.through_revision <= after_revision
-        {
+        if is_last {
             bar.finish_and_clear();
             found.sound = true;
             return connected.printer.one(&found);
         }
-        after_revision = answer.through_revision;
     }
+}
+
+async fn verify_after(
+    connected: &Connected,
+    after_revision: u64,
+) -> Result<v1::VerifyAuditTrailResponse> {
+    let request = v1::VerifyAuditTrailRequest {
+        after_revision,
+        // As many as the authority verifies in one call.
+        revisions_max: 0,
+    };
+    let mut client = connected.authority.audit();
+    let answer = client.verify_audit_trail(request).await?;
+    Ok(answer.into_inner())
+}
+
+/// Whether a verification that asked for what comes after a revision has come to its end.
+fn is_last(answer: &v1::VerifyAuditTrailResponse, after_revision: u64) -> bool {
+    // A call that goes nowhere would be repeated for ever.
+    answer.through_revision >= answer.head_revision || answer.through_revision <= after_revision
+}
+
+/// Prints a verification that found a fault, and returns the failure of the command.
+fn print_fault(connected: &Connected, found: &Verification) -> Result<Failure> {
+    // Printed although the command fails: a script reads the revision of the fault from standard
+    // output.
+    connected.printer.one(found)?;
+    let failure = Failure::new(Exit::Failed, "the audit trail does not match its chain");
+    Ok(failure
+        .hint("keep the database as it is: docs/operating/audit.md says what each fault means"))
 }
 
 async fn export_events(
@@ -456,14 +487,11 @@ async fn export_events(
     request.after = options.period.since;
     // Events that are recorded meanwhile would come before the first page.
     request.before = Some(options.period.until.unwrap_or_else(times::now));
+    // The largest page, because every event is wanted and a page is a call.
     request.page_size = i32::try_from(PAGE_SIZE_MAX).unwrap_or(i32::MAX);
 
-    let mut client = connected.authority.audit();
     // Asked before the file is made, so that a refused export leaves none.
-    let mut page = client
-        .list_audit_events(request.clone())
-        .await?
-        .into_inner();
+    let mut page = list_page(connected, &request).await?;
     let mut writer = Exporter::new(options)?;
     let spinner = progress::spinner("events exported:");
     let mut exported = 0;
@@ -477,15 +505,22 @@ async fn export_events(
             break;
         }
         request.page_token = page.next_page_token;
-        page = client
-            .list_audit_events(request.clone())
-            .await?
-            .into_inner();
+        page = list_page(connected, &request).await?;
     }
+    // A buffer that is dropped loses the error of its last write.
     writer.finish()?;
     spinner.finish_and_clear();
     note(&format!("{exported} events exported"));
     Ok(())
+}
+
+async fn list_page(
+    connected: &Connected,
+    request: &v1::ListAuditEventsRequest,
+) -> Result<v1::ListAuditEventsResponse> {
+    let mut client = connected.authority.audit();
+    let page = client.list_audit_events(request.clone()).await?;
+    Ok(page.into_inner())
 }
 
 /// Columns of the CSV form.
@@ -517,29 +552,22 @@ impl Exporter {
     fn new(options: &ExportOptions) -> Result<Self> {
         let output: Box<dyn Write> = match &options.file {
             None => Box::new(io::stdout()),
-            Some(file) => {
-                // The trail has names and addresses of people.
-                let opened = OpenOptions::new()
-                    .write(true)
-                    .create_new(true)
-                    .mode(0o600)
-                    .open(file);
-                let opened = opened
-                    .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
-                Box::new(opened)
-            }
+            Some(file) => Box::new(create_private(file)?),
         };
         let output: Box<dyn Write> = Box::new(BufWriter::new(output));
-        Ok(match options.format {
-            ExportForm::JsonLines => Self::JsonLines(output),
-            ExportForm::Csv => {
-                let mut writer = csv::Writer::from_writer(output);
-                writer
-                    .write_record(CSV_COLUMNS)
-                    .map_err(|error| failed_write(&error))?;
-                Self::Csv(Box::new(writer))
-            }
-        })
+        match options.format {
+            ExportForm::JsonLines => Ok(Self::JsonLines(output)),
+            ExportForm::Csv => Self::begin_csv(output),
+        }
+    }
+
+    /// Writes the head of the table.
+    fn begin_csv(output: Box<dyn Write>) -> Result<Self> {
+        let mut writer = csv::Writer::from_writer(output);
+        writer
+            .write_record(CSV_COLUMNS)
+            .map_err(|error| failed_write(&error))?;
+        Ok(Self::Csv(Box::new(writer)))
     }
 
     fn write(&mut self, event: &v1::AuditEvent) -> Result<()> {
@@ -566,6 +594,17 @@ impl Exporter {
     }
 }
 
+fn create_private(file: &Path) -> Result<File> {
+    // The trail has names and addresses of people.
+    let opened = OpenOptions::new()
+        .write(true)
+        // Nothing is overwritten: the file may be an earlier export.
+        .create_new(true)
+        .mode(0o600)
+        .open(file);
+    opened.map_err(|error| Failure::usage(format!("{}: {error}", file.display())))
+}
+
 fn failed_write(error: &csv::Error) -> Failure {
     Failure::failed(error.to_string())
 }
@@ -577,6 +616,7 @@ fn csv_record(event: &v1::AuditEvent) -> Vec<String> {
         .iter()
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
+    // The details are a map without an order. Two exports of one event must be equal.
     details.sort();
     let cells = [
         time,
@@ -603,6 +643,7 @@ fn csv_record(event: &v1::AuditEvent) -> Vec<String> {
 
 /// A spreadsheet runs a cell that begins with one of these as a formula, and names and reasons are written by others.
 fn harmless_for_spreadsheets(text: &str) -> String {
+    // This also writes out tabs and line breaks, which some spreadsheets skip before a formula.
     let text = visible(text);
     if text.starts_with(['=', '+', '-', '@']) && text != "-" {
         format!("'{text}")

@@ -24,6 +24,8 @@ const TENANTS_MAX: i32 = 200;
 /// The names of contexts.
 pub(crate) fn contexts(current: &OsStr) -> Vec<CompletionCandidate> {
     let contexts = ContextsFile::locate().and_then(|file| file.read());
+    // A completion says nothing about its failure: the shell would print it into the line that the
+    // person types.
     let Ok(contexts) = contexts else {
         return Vec::new();
     };
@@ -38,35 +40,45 @@ pub(crate) fn users(current: &OsStr) -> Vec<CompletionCandidate> {
     let Some((context_name, context)) = chosen_context() else {
         return Vec::new();
     };
-    let tenant = flag("--tenant")
-        .or_else(|| env::var("PORTCULLIS_TENANT").ok())
-        .or_else(|| context.tenant.clone());
-    let Some(tenant) = tenant else {
+    let Some(tenant) = chosen_tenant(&context) else {
         return Vec::new();
     };
-    let found = ask(async move {
-        let authority = Authority::connect(&context_name, &context).await.ok()?;
-        let request = v1::ListUsersRequest {
-            tenant_id: tenant,
-            page_size: CANDIDATES_MAX,
-            show_signed_out: true,
-            ..Default::default()
-        };
-        let answer = authority.users().list_users(request).await.ok()?;
-        Some(answer.into_inner().users)
-    });
-    let users = found
-        .unwrap_or_default()
-        .into_iter()
-        .filter_map(|found| found.user);
-    let candidates = users.filter_map(|user| {
-        let name = format!(
-            "{} {} {}",
-            user.user_name, user.given_name, user.family_name
-        );
-        candidate(current, &user.id, name.trim())
-    });
-    candidates.collect()
+    let found = ask(list_users(&context_name, &context, tenant)).unwrap_or_default();
+    let users = found.into_iter().filter_map(|found| found.user);
+    users
+        .filter_map(|user| user_candidate(current, &user))
+        .collect()
+}
+
+fn chosen_tenant(context: &Context) -> Option<String> {
+    flag("--tenant")
+        .or_else(|| env::var("PORTCULLIS_TENANT").ok())
+        .or_else(|| context.tenant.clone())
+}
+
+async fn list_users(
+    context_name: &str,
+    context: &Context,
+    tenant: String,
+) -> Option<Vec<v1::UserSummary>> {
+    let authority = Authority::connect(context_name, context).await.ok()?;
+    let request = v1::ListUsersRequest {
+        tenant_id: tenant,
+        page_size: CANDIDATES_MAX,
+        // `users enable` is about disabled users, and they have no session.
+        show_signed_out: true,
+        ..Default::default()
+    };
+    let answer = authority.users().list_users(request).await.ok()?;
+    Some(answer.into_inner().users)
+}
+
+fn user_candidate(current: &OsStr, user: &v1::User) -> Option<CompletionCandidate> {
+    let name = format!(
+        "{} {} {}",
+        user.user_name, user.given_name, user.family_name
+    );
+    candidate(current, &user.id, name.trim())
 }
 
 /// The ids of tenants: those of contexts, and those that the authority lists, as many as it has on its first page.
@@ -78,6 +90,7 @@ pub(crate) fn tenants(current: &OsStr) -> Vec<CompletionCandidate> {
     let contexts = contexts.contexts.into_values();
     let mut names: Vec<String> = contexts.filter_map(|context| context.tenant).collect();
     names.extend(listed_tenants());
+    // Sorted for `dedup`: a tenant of a context is often in the list of the authority too.
     names.sort();
     names.dedup();
     names
@@ -107,6 +120,7 @@ fn listed_tenants() -> Vec<String> {
 /// A candidate that begins with the typed text. None for a hostile value: a shell would print it raw.
 fn candidate(current: &OsStr, value: &str, help: &str) -> Option<CompletionCandidate> {
     let typed = current.to_str()?;
+    // Filtered here: no call searches by the beginning of an id.
     if !value.starts_with(typed) || value.is_empty() || value.chars().any(is_hostile) {
         return None;
     }
@@ -125,6 +139,7 @@ fn chosen_context() -> Option<(String, Context)> {
 
 /// The value of a flag in the line that is being completed. The shell passes its words as our arguments.
 fn flag(name: &str) -> Option<String> {
+    // The line is unfinished, so clap's parser would refuse it.
     let words: Vec<String> = env::args().collect();
     for (index, word) in words.iter().enumerate() {
         if word == name {
@@ -143,6 +158,7 @@ fn flag(name: &str) -> Option<String> {
 /// Waits for an answer of the authority, and gives up before the person does.
 fn ask<T>(question: impl Future<Output = Option<T>>) -> Option<T> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    // Made inside of the runtime, because the timer belongs to one.
     let answer = async { timeout(COMPLETION_TIMEOUT, question).await };
     runtime.ok()?.block_on(answer).ok().flatten()
 }

@@ -151,8 +151,11 @@ fn set_context(file: &ContextsFile, options: &SetOptions) -> Result<()> {
     context.check()?;
     if options.credential.credential_stdin {
         let bearer = read_credential()?;
+        // Written before the context that names it: an interruption leaves a file that nobody uses,
+        // and no context without its credential.
         context.credential = Some(Source::File(file.keep_credential(name, &bearer)?));
     }
+    // A first context is the only one that later commands can mean.
     if contexts.contexts.is_empty() && contexts.current.is_none() {
         contexts.current = Some(name.clone());
     }
@@ -203,6 +206,7 @@ impl CredentialOptions {
         let Some(command) = &self.credential_helper else {
             return Ok(None);
         };
+        // No shell takes part, so nothing in the words is a command of its own.
         let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
         if words.is_empty() {
             return Err(Failure::usage("--credential-helper names no program"));
@@ -225,6 +229,7 @@ fn read_credential() -> Result<String> {
             .map_err(|error| Failure::failed(error.to_string()))?
     } else {
         let mut text = String::new();
+        // One more than is allowed, so that too long is told from just fitting.
         let bound = u64::try_from(CREDENTIAL_BYTES_MAX).unwrap_or(u64::MAX) + 1;
         io::stdin().take(bound).read_to_string(&mut text)?;
         text
@@ -247,6 +252,8 @@ fn remove_context(file: &ContextsFile, name: &str) -> Result<()> {
         contexts.current = None;
     }
     file.write(&contexts)?;
+    // After the context is gone: an interruption leaves a file that nobody uses, and no context
+    // without its credential.
     file.forget_credential(name)?;
     note(&format!("{name} is removed"));
     Ok(())

@@ -52,6 +52,31 @@ pub(crate) struct Consent {
 }
 
 impl Consent {
+    /// Returns whether the change is to be made. A dry run prints the preview instead, and without `--yes` a person is
+    /// asked about it.
+    pub(crate) async fn agree(
+        &self,
+        printer: Printer,
+        preview: impl Future<Output = Result<Option<v1::Preview>>>,
+        ask: impl FnOnce(&v1::Preview) -> Result<()>,
+    ) -> Result<bool> {
+        if self.dry_run {
+            print_preview(printer, preview.await?)?;
+            return Ok(false);
+        }
+        // With `--yes` nobody awaits the preview, so its call is not made.
+        if !self.yes {
+            ask(&preview.await?.unwrap_or_default())?;
+        }
+        Ok(true)
+    }
+
+    /// Shows a person the preview, and asks.
+    pub(crate) fn ask_about(&self, preview: &v1::Preview, question: &str) -> Result<()> {
+        explain_preview(preview);
+        self.confirm(question)
+    }
+
     /// Asks whether to go on, unless `--yes` said so.
     pub(crate) fn confirm(&self, question: &str) -> Result<()> {
         if self.yes {
@@ -59,6 +84,7 @@ impl Consent {
         }
         require_terminal()?;
         let question = visible(question);
+        // Return alone must not end anything.
         let answer = Confirm::new(&question).with_default(false).prompt();
         match answered(answer)? {
             true => Ok(()),
@@ -73,6 +99,7 @@ impl Consent {
         }
         require_terminal()?;
         let question = visible(question);
+        // A name that has to be typed cannot be confirmed out of habit.
         let typed = answered(Text::new(&question).prompt())?;
         match typed.trim() == name {
             true => Ok(()),
@@ -91,6 +118,7 @@ fn require_terminal() -> Result<()> {
 
 fn answered<T>(answer: std::result::Result<T, InquireError>) -> Result<T> {
     answer.map_err(|error| match error {
+        // Ctrl-C at the question is an answer, not a fault of the terminal.
         InquireError::OperationCanceled | InquireError::OperationInterrupted => not_confirmed(),
         other => Failure::failed(other.to_string()),
     })
@@ -103,6 +131,8 @@ fn not_confirmed() -> Failure {
 /// How many sessions a preview counted.
 pub(crate) fn counted(preview: &v1::Preview) -> String {
     match (preview.capped, preview.sessions) {
+        // The authority stops counting at a bound, so that a preview costs little for a tenant of
+        // any size.
         (true, sessions) => format!("more than {sessions} sessions"),
         (false, 1) => "1 session".to_owned(),
         (false, sessions) => format!("{sessions} sessions"),
@@ -125,6 +155,7 @@ pub(crate) fn explain_preview(preview: &v1::Preview) {
     for session in &preview.sample {
         table.add(session.cells());
     }
+    // On standard error: standard output is for what the command did.
     note(table.render().trim_end());
     let shown = u32::try_from(preview.sample.len()).unwrap_or(u32::MAX);
     if preview.sessions > shown {

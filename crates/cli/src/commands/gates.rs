@@ -48,9 +48,15 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     let connected = options.remote.connect().await?;
     match &options.command {
         Command::List => {
-            let gates = list(&connected).await?;
-            connected.printer.list(&gates)
+            let listed = list(&connected).await?;
+            connected.printer.list(&listed.gates)?;
+            if listed.is_partial {
+                note(PARTIAL);
+            }
+            Ok(())
         }
+        // With a revision it ends, and a script waits for it. Without one it is a view for a
+        // person.
         Command::Watch(watch) => match watch.revision {
             Some(revision) => wait_for(&connected, revision, watch).await,
             None => show_again_and_again(&connected, watch).await,
@@ -77,6 +83,7 @@ impl Gate {
         let age = self.status.probe_age.as_ref().map(times::as_milliseconds);
         match (age, allowed) {
             (Some(age), Some(allowed)) => age > allowed,
+            // A gate that has proved nothing yet refuses too.
             _ => true,
         }
     }
@@ -91,31 +98,55 @@ impl Gate {
     }
 }
 
+/// The gates that an authority knows.
+pub(crate) struct Listed {
+    pub(crate) gates: Vec<Gate>,
+    /// Whether some are missing: those of an authority that does not answer, or those beyond the bound of an answer.
+    pub(crate) is_partial: bool,
+}
+
+impl Listed {
+    /// Reads the answer of an authority.
+    pub(crate) fn of(answer: v1::ListValidatorsResponse) -> Self {
+        let is_partial = answer.partial || answer.omitted > 0;
+        let gates = answer.validators.into_iter().map(|status| Gate {
+            status,
+            head_revision: answer.head_revision,
+        });
+        Self {
+            gates: gates.collect(),
+            is_partial,
+        }
+    }
+}
+
+/// The sentence about a list that is partial.
+pub(crate) const PARTIAL: &str =
+    "gates are missing in this list: another authority does not answer, or there are too many";
+
 /// The connected gates.
-pub(crate) async fn list(connected: &Connected) -> Result<Vec<Gate>> {
+pub(crate) async fn list(connected: &Connected) -> Result<Listed> {
     let request = v1::ListValidatorsRequest {};
     let answer = connected
         .authority
         .revocations()
         .list_validators(request)
         .await?;
-    let answer = answer.into_inner();
-    let gates = answer.validators.into_iter().map(|status| Gate {
-        status,
-        head_revision: answer.head_revision,
-    });
-    Ok(gates.collect())
+    Ok(Listed::of(answer.into_inner()))
 }
 
 async fn show_again_and_again(connected: &Connected, options: &WatchOptions) -> Result<()> {
     let terminal = Term::stdout();
     loop {
-        let gates = list(connected).await?;
+        let listed = list(connected).await?;
         if std::io::stdout().is_terminal() {
             // The table stays in one place.
             terminal.clear_screen()?;
         }
-        connected.printer.list(&gates)?;
+        connected.printer.list(&listed.gates)?;
+        if listed.is_partial {
+            note(PARTIAL);
+        }
         sleep(options.interval).await;
     }
 }
@@ -127,32 +158,57 @@ async fn wait_for(connected: &Connected, revision: u64, options: &WatchOptions) 
     let begun = Instant::now();
     let mut dropped: BTreeSet<String> = BTreeSet::new();
     loop {
-        let gates = list(connected).await?;
-        for gate in gates.iter().filter(|gate| gate.has(revision)) {
-            if dropped.insert(gate.name()) {
-                connected.printer.line(gate)?;
-            }
+        let listed = list(connected).await?;
+        print_new(connected, &listed.gates, revision, &mut dropped)?;
+        let mut missing = missing_of(&listed.gates, revision);
+        // A part that has the revision says nothing about the rest.
+        if listed.is_partial {
+            missing.push("gates that are not listed".to_owned());
         }
-        let missing: Vec<&Gate> = gates
-            .iter()
-            .filter(|gate| gate.is_strict() && !gate.has(revision))
-            .collect();
         if missing.is_empty() {
             note(&format!("{} gates have revision {revision}", dropped.len()));
             return Ok(());
         }
         if begun.elapsed() >= options.timeout {
-            let names: Vec<String> = missing.iter().map(|gate| cell(&gate.name())).collect();
-            let message = format!(
-                "revision {revision} is not confirmed by {}",
-                names.join(", ")
-            );
-            let failure = Failure::new(Exit::NotEnforced, message);
-            return Err(failure
-                .hint("a strict gate that does not confirm refuses everything once it is stale"));
+            return Err(not_confirmed(revision, &missing));
         }
         sleep(WAIT_INTERVAL).await;
     }
+}
+
+/// Prints the gates that have a revision now and did not have it before.
+fn print_new(
+    connected: &Connected,
+    gates: &[Gate],
+    revision: u64,
+    dropped: &mut BTreeSet<String>,
+) -> Result<()> {
+    for gate in gates.iter().filter(|gate| gate.has(revision)) {
+        if dropped.insert(gate.name()) {
+            connected.printer.line(gate)?;
+        }
+    }
+    Ok(())
+}
+
+/// The names of the gates that a revision has to reach yet.
+fn missing_of(gates: &[Gate], revision: u64) -> Vec<String> {
+    // Only strict ones: no bound holds for a best-effort gate, so the wait for it might never end.
+    // And only connected ones: unlike the receipt of `--wait`, this list knows no lease of a gate
+    // that has gone.
+    let missing = gates
+        .iter()
+        .filter(|gate| gate.is_strict() && !gate.has(revision));
+    missing.map(|gate| cell(&gate.name())).collect()
+}
+
+fn not_confirmed(revision: u64, missing: &[String]) -> Failure {
+    let message = format!(
+        "revision {revision} is not confirmed by {}",
+        missing.join(", ")
+    );
+    let failure = Failure::new(Exit::NotEnforced, message);
+    failure.hint("a strict gate that does not confirm refuses everything once it is stale")
 }
 
 impl Record for Gate {
@@ -172,6 +228,7 @@ impl Record for Gate {
         let status = &self.status;
         let behind = self.head_revision.saturating_sub(status.applied_revision);
         let proof = match &status.probe_age {
+            // The age alone would need the column beside it to be understood.
             Some(_) if self.is_stale() => "stale".to_owned(),
             Some(age) => format!("{:.1} s old", times::as_milliseconds(age) / 1e3),
             None => "none yet".to_owned(),

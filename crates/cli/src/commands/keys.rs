@@ -127,9 +127,8 @@ async fn rotate_key(connected: &Connected, options: &RotateOptions) -> Result<v1
 }
 
 async fn retire_key(connected: &Connected, options: &RetireOptions, emergency: bool) -> Result<()> {
-    let keys = list(connected).await?;
-    let key = keys.into_iter().find(|key| key.id == options.id);
-    let key = key.ok_or_else(|| Failure::new(Exit::NotFound, "signing key not found"))?;
+    // No call returns one key, and none previews its end: the effect is told from the list.
+    let key = find_key(connected, &options.id).await?;
     let effect = effect_of_retiring(&key);
     if options.consent.dry_run {
         note(&format!("dry run: {effect}"));
@@ -138,16 +137,41 @@ async fn retire_key(connected: &Connected, options: &RetireOptions, emergency: b
     options
         .consent
         .confirm(&format!("End trust in {}? {effect}", key.id))?;
+    let answer = call_retire(connected, options, emergency).await?;
+    note_effects(&answer);
+    let action = format!("trust in {} ended", key.id);
+    let outcome = Outcome::new(action, answer.enforcement.as_ref());
+    print_outcome(connected, &options.waiting, outcome).await
+}
+
+async fn call_retire(
+    connected: &Connected,
+    options: &RetireOptions,
+    emergency: bool,
+) -> Result<v1::RetireSigningKeyResponse> {
     let request = v1::RetireSigningKeyRequest {
-        key_id: key.id.clone(),
+        key_id: options.id.clone(),
         reason: options.reason.clone().unwrap_or_default(),
         emergency,
         force: options.end_api_keys,
     };
-    let answer = match connected.authority.keys().retire_signing_key(request).await {
-        Ok(answer) => answer.into_inner(),
-        Err(status) => return Err(explain_force(status.into())),
-    };
+    let mut client = connected.authority.keys();
+    match client.retire_signing_key(request).await {
+        Ok(answer) => Ok(answer.into_inner()),
+        // The authority counts what would end. It refuses without force, so a key with API keys is
+        // never ended by surprise.
+        Err(status) => Err(explain_force(status.into())),
+    }
+}
+
+async fn find_key(connected: &Connected, id: &str) -> Result<v1::SigningKey> {
+    let keys = list(connected).await?;
+    let key = keys.into_iter().find(|key| key.id == id);
+    key.ok_or_else(|| Failure::new(Exit::NotFound, "signing key not found"))
+}
+
+/// Says what the end of a key means for people and programs.
+fn note_effects(answer: &v1::RetireSigningKeyResponse) {
     if answer.sessions_must_refresh {
         note("access tokens of this key are refused now: their users refresh, and stay signed in");
     }
@@ -160,13 +184,6 @@ async fn retire_key(connected: &Connected, options: &RetireOptions, emergency: b
     if let Some(successor) = &answer.successor {
         note(&format!("{} signs in its place", visible(&successor.id)));
     }
-    let action = format!("trust in {} ended", key.id);
-    print_outcome(
-        connected,
-        &options.waiting,
-        Outcome::new(action, answer.enforcement.as_ref()),
-    )
-    .await
 }
 
 /// The effect on people when a key is retired.

@@ -56,6 +56,8 @@ pub(crate) enum Administration {
 /// Runs a command.
 pub(crate) async fn run(command: Administration) -> Result<()> {
     match command {
+        // No connection is made here: `init`, `size`, `context` and `manual` work before there is
+        // an authority.
         Administration::Init(options) => init::run(&options),
         Administration::Check(options) => check::run(&options).await,
         Administration::Context(options) => contexts::run(&options),

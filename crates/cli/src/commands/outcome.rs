@@ -45,6 +45,8 @@ impl Outcome {
         if let Some(enforcement) = enforcement {
             outcome.revision = enforcement.revision;
             outcome.gates = enforcement.validators;
+            // The gates that were so fast. Most confirm a moment later, and only `--wait` waits for
+            // them.
             outcome.confirmed = enforcement.confirmed;
             outcome.unbounded = enforcement.unbounded;
             outcome.durable_ms = enforcement.elapsed.as_ref().map(times::as_milliseconds);
@@ -97,6 +99,7 @@ impl Record for Outcome {
         if let Some(milliseconds) = self.durable_ms {
             lines.push(("durable after", format!("{milliseconds:.1} ms")));
         }
+        // A time that ended without all gates is no time of enforcement.
         if let (Some(true), Some(milliseconds)) = (self.enforced, self.enforced_ms) {
             lines.push(("enforced after", format!("{milliseconds:.1} ms more")));
         }
@@ -104,6 +107,7 @@ impl Record for Outcome {
     }
 
     fn name(&self) -> String {
+        // The revision, because the next command may wait for it: `gates watch --revision`.
         self.revision.to_string()
     }
 

@@ -5,7 +5,8 @@ use std::{fs, path::PathBuf};
 use clap::{Args, Subcommand, ValueEnum};
 use portcullis_contract::v1;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
+use tonic::Status;
 
 use super::ending::Consent;
 use crate::{
@@ -148,6 +149,8 @@ enum Preset {
 /// Runs `policy`.
 pub(crate) async fn run(options: &Options) -> Result<()> {
     let (connected, tenant) = options.tenant.connect().await?;
+    // Its etag, or that of the file, goes with the change. If somebody changes the policy
+    // meanwhile, the authority refuses.
     let current = get(&connected, &tenant).await?;
     match &options.command {
         Command::Get => connected.printer.one(&current),
@@ -160,20 +163,27 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
             change(&connected, &tenant, &current, wanted, "", &set.change).await
         }
         Command::Preset(preset) => {
-            let name = preset.preset.to_possible_value();
-            let name = name
-                .map(|value| value.get_name().to_owned())
-                .unwrap_or_default();
+            let (name, options) = (preset.preset.name(), &preset.change);
             change(
                 &connected,
                 &tenant,
                 &current,
                 current.clone(),
                 &name,
-                &preset.change,
+                options,
             )
             .await
         }
+    }
+}
+
+impl Preset {
+    /// The name in the contract.
+    fn name(self) -> String {
+        let value = self.to_possible_value();
+        value
+            .map(|value| value.get_name().to_owned())
+            .unwrap_or_default()
     }
 }
 
@@ -193,6 +203,8 @@ impl Values {
             Some(file) => {
                 let text = fs::read_to_string(file)
                     .map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
+                // By the contract's descriptors, so a field that this version does not know is an
+                // error and is not lost.
                 read_message("Policy", &text)?
             }
             None => current.clone(),
@@ -228,6 +240,7 @@ impl Values {
                 &mut policy.reauthenticate_within,
             ),
         ] {
+            // Two levels: the flag was not given, or it says `none`.
             if let Some(Optional(length)) = value {
                 *field = length;
             }
@@ -255,6 +268,7 @@ impl Values {
             policy.at_limit = action.into();
         }
         if let Some(values) = &self.required_acr {
+            // `--required-acr=` has one empty value, and means that any is allowed.
             let named = values.iter().filter(|value| !value.is_empty());
             policy.required_acr = named.cloned().collect();
         }
@@ -271,22 +285,11 @@ async fn change(
 ) -> Result<()> {
     let changes = differences(current, &wanted)?;
     if options.consent.dry_run {
-        if preset.is_empty() {
-            note("dry run: would change the policy");
-            return connected.printer.list(&changes);
-        }
-        note(&format!(
-            "dry run: would set the lifetimes of {preset}; the authority computes them"
-        ));
-        return connected.printer.one(current);
+        return print_dry_run(connected, current, &changes, preset);
     }
     if !options.consent.yes {
         note(explain(&changes).trim_end());
-        let question = match preset {
-            "" => format!("Change the policy of {tenant}? Sessions that violate it end."),
-            preset => format!("Set {preset} for {tenant}? Sessions that violate it end."),
-        };
-        options.consent.confirm(&question)?;
+        options.consent.confirm(&question(tenant, preset))?;
     }
     let request = v1::UpdatePolicyRequest {
         tenant_id: tenant.to_owned(),
@@ -296,19 +299,49 @@ async fn change(
         acting_user: None,
         ..Default::default()
     };
-    match connected.authority.tenants().update_policy(request).await {
-        Ok(answer) => {
-            let policy = answer.into_inner().policy.unwrap_or_default();
-            note("the policy is in force");
-            connected.printer.one(&policy)
-        }
-        Err(status) => {
-            let failure = Failure::from(status);
-            if failure.reason == "ETAG_MISMATCH" {
-                show_conflict(connected, tenant, &wanted).await?;
-            }
-            Err(failure)
-        }
+    let answer = match connected.authority.tenants().update_policy(request).await {
+        Ok(answer) => answer.into_inner(),
+        Err(status) => return Err(explain_refusal(connected, tenant, &wanted, status).await?),
+    };
+    note("the policy is in force");
+    connected.printer.one(&answer.policy.unwrap_or_default())
+}
+
+async fn explain_refusal(
+    connected: &Connected,
+    tenant: &str,
+    wanted: &v1::Policy,
+    status: Status,
+) -> Result<Failure> {
+    let failure = Failure::from(status);
+    if failure.reason == "ETAG_MISMATCH" {
+        // Nothing is tried again with the newer etag: the person has not seen the policy that it
+        // would replace.
+        show_conflict(connected, tenant, wanted).await?;
+    }
+    Ok(failure)
+}
+
+fn print_dry_run(
+    connected: &Connected,
+    current: &v1::Policy,
+    changes: &[Difference],
+    preset: &str,
+) -> Result<()> {
+    if preset.is_empty() {
+        note("dry run: would change the policy");
+        return connected.printer.list(changes);
+    }
+    note(&format!(
+        "dry run: would set the lifetimes of {preset}; the authority computes them"
+    ));
+    connected.printer.one(current)
+}
+
+fn question(tenant: &str, preset: &str) -> String {
+    match preset {
+        "" => format!("Change the policy of {tenant}? Sessions that violate it end."),
+        preset => format!("Set {preset} for {tenant}? Sessions that violate it end."),
     }
 }
 
@@ -326,6 +359,20 @@ struct Difference {
     field: String,
     current: Value,
     wanted: Value,
+}
+
+impl Difference {
+    /// The difference of a field. None if there is none, or if the field is the authority's.
+    fn of(name: &str, current: Option<&Value>, wanted: Option<&Value>) -> Option<Self> {
+        if ["etag", "source"].contains(&name) || current == wanted {
+            return None;
+        }
+        Some(Self {
+            field: name.to_owned(),
+            current: current.cloned().unwrap_or_default(),
+            wanted: wanted.cloned().unwrap_or_default(),
+        })
+    }
 }
 
 impl Record for Difference {
@@ -368,24 +415,24 @@ fn explain(changes: &[Difference]) -> String {
 
 /// The fields in which two policies differ. The etag and the source are the authority's.
 fn differences(current: &v1::Policy, wanted: &v1::Policy) -> Result<Vec<Difference>> {
-    let current = Document::of_message("Policy", current)?.value()?;
-    let wanted = Document::of_message("Policy", wanted)?.value()?;
-    let (Value::Object(current), Value::Object(wanted)) = (current, wanted) else {
-        return Err(Failure::new(Exit::Failed, "a policy has no fields"));
-    };
-    let mut fields: Vec<&String> = current.keys().chain(wanted.keys()).collect();
-    fields.sort();
-    fields.dedup();
-    let changed = fields
-        .into_iter()
-        .filter(|field| !["etag", "source"].contains(&field.as_str()))
-        .filter(|field| current.get(*field) != wanted.get(*field))
-        .map(|field| Difference {
-            field: field.clone(),
-            current: current.get(field).cloned().unwrap_or_default(),
-            wanted: wanted.get(field).cloned().unwrap_or_default(),
-        });
-    Ok(changed.collect())
+    let current = fields_of(current)?;
+    let wanted = fields_of(wanted)?;
+    let mut names: Vec<&String> = current.keys().chain(wanted.keys()).collect();
+    names.sort();
+    names.dedup();
+    let mut changed = Vec::new();
+    for name in names {
+        changed.extend(Difference::of(name, current.get(name), wanted.get(name)));
+    }
+    Ok(changed)
+}
+
+/// The fields of a policy as its document has them, so that a new field of the contract is not forgotten here.
+fn fields_of(policy: &v1::Policy) -> Result<Map<String, Value>> {
+    match Document::of_message("Policy", policy)?.value()? {
+        Value::Object(fields) => Ok(fields),
+        _ => Err(Failure::new(Exit::Failed, "a policy has no fields")),
+    }
 }
 
 fn length(value: Option<&WireDuration>, none: &str) -> String {

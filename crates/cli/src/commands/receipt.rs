@@ -54,6 +54,7 @@ pub(crate) async fn print_outcome(
             return Err(not_enforced(&failure.to_string()));
         }
     };
+    // Also of a receipt that is not complete: its numbers say which part is missing.
     outcome.add_receipt(&receipt);
     connected.printer.one(&outcome)?;
     // The change is durable in any case. The exit status says whether scripts may rely on it everywhere.
@@ -80,6 +81,26 @@ async fn wait_for_gates(
     revision: u64,
     timeout: Duration,
 ) -> Result<v1::Enforcement> {
+    let request = question(revision, timeout)?;
+    let mut client = connected.authority.revocations();
+    let mut receipts = client.watch_enforcement(request).await?.into_inner();
+    let bar = progress::bar(0, "gates that enforce it");
+    // Not complete, until the authority says so.
+    let mut last = v1::Enforcement::default();
+    while let Some(message) = receipts.message().await? {
+        let Some(receipt) = message.receipt else {
+            continue;
+        };
+        bar.set_length(u64::from(receipt.validators));
+        // A lapsed gate counts: it has not confirmed, and can no longer accept by an older view.
+        bar.set_position(u64::from(receipt.confirmed + receipt.lapsed));
+        last = receipt;
+    }
+    bar.finish_and_clear();
+    Ok(last)
+}
+
+fn question(revision: u64, timeout: Duration) -> Result<Request<v1::WatchEnforcementRequest>> {
     let length = prost_types::Duration::try_from(timeout);
     let length = length.map_err(|error| Failure::usage(error.to_string()))?;
     let mut request = Request::new(v1::WatchEnforcementRequest {
@@ -88,22 +109,5 @@ async fn wait_for_gates(
     });
     // The authority ends the stream in time. The margin is for an authority that does not.
     request.set_timeout(timeout + MARGIN);
-    let answer = connected
-        .authority
-        .revocations()
-        .watch_enforcement(request)
-        .await?;
-    let mut receipts = answer.into_inner();
-    let bar = progress::bar(0, "gates that enforce it");
-    let mut last = v1::Enforcement::default();
-    while let Some(message) = receipts.message().await? {
-        let Some(receipt) = message.receipt else {
-            continue;
-        };
-        bar.set_length(u64::from(receipt.validators));
-        bar.set_position(u64::from(receipt.confirmed + receipt.lapsed));
-        last = receipt;
-    }
-    bar.finish_and_clear();
-    Ok(last)
+    Ok(request)
 }

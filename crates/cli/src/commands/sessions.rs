@@ -1,5 +1,7 @@
 //! `portcullis sessions`: find, show and end sessions.
 
+use std::future::ready;
+
 use clap::{Args, Subcommand};
 use clap_complete::engine::ArgValueCompleter;
 use portcullis_contract::v1;
@@ -7,7 +9,7 @@ use prost_types::Timestamp;
 
 use super::{
     completion,
-    ending::{Ending, Outcome, counted, explain_preview, print_preview},
+    ending::{Consent, Ending, Outcome, counted},
     receipt::print_outcome,
 };
 use crate::{
@@ -122,9 +124,28 @@ pub(super) struct Limit {
 }
 
 impl Limit {
+    /// Asks for one page after the other until there are enough records. `next` takes the size and the token of a page, and
+    /// returns its records and the token of the page after it.
+    pub(super) async fn collect<T>(
+        &self,
+        mut next: impl AsyncFnMut(i32, String) -> Result<(Vec<T>, String)>,
+    ) -> Result<Vec<T>> {
+        let mut listed = Vec::new();
+        let mut token = String::new();
+        loop {
+            let (page, next_token) = next(self.page_size(listed.len()), token).await?;
+            listed.extend(page);
+            if self.is_reached(listed.len(), &next_token) {
+                return Ok(listed);
+            }
+            token = next_token;
+        }
+    }
+
     /// The size of the next page after this many records.
     pub(super) fn page_size(&self, listed: usize) -> i32 {
         let listed = u32::try_from(listed).unwrap_or(u32::MAX);
+        // No more than will be shown: the authority would read rows that nobody sees.
         let missing = self.limit.saturating_sub(listed).min(PAGE_SIZE_MAX);
         i32::try_from(missing).unwrap_or(i32::MAX)
     }
@@ -198,19 +219,7 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
             let session = get(&connected, tenant, &show.id).await?;
             connected.printer.one(&session)
         }
-        Command::End(end) => {
-            let outcome = match Target::of(end)? {
-                Target::Ids => end_by_ids(&connected, tenant, end).await?,
-                Target::Others { user, keep } => {
-                    end_others(&connected, tenant, user, keep, &end.ending).await?
-                }
-                Target::Matching => end_matching(&connected, tenant, end).await?,
-            };
-            match outcome {
-                Some(outcome) => print_outcome(&connected, &end.ending.waiting, outcome).await,
-                None => Ok(()),
-            }
-        }
+        Command::End(end) => end_sessions(&connected, tenant, end).await,
     }
 }
 
@@ -219,30 +228,35 @@ async fn find(
     tenant: String,
     options: &ListOptions,
 ) -> Result<Vec<v1::Session>> {
+    let request = options.request(tenant);
     let mut client = connected.authority.sessions();
-    let mut filter = options.selection.filter();
-    filter.end_cause = options.cause.unwrap_or_default().into();
-    let mut request = v1::ListSessionsRequest {
-        tenant_id: tenant,
-        user_id: options.selection.user.clone().unwrap_or_default(),
-        state: options.state.unwrap_or_default().into(),
-        filter: Some(filter),
-        order: options.order.unwrap_or_default().into(),
-        show_ended: options.ended,
-        ..Default::default()
-    };
-    let mut sessions = Vec::new();
-    loop {
-        request.page_size = options.limit.page_size(sessions.len());
-        let page = client.list_sessions(request.clone()).await?.into_inner();
-        sessions.extend(page.sessions);
-        if options
-            .limit
-            .is_reached(sessions.len(), &page.next_page_token)
-        {
-            return Ok(sessions);
+    options
+        .limit
+        .collect(async |page_size, page_token| {
+            let request = v1::ListSessionsRequest {
+                page_size,
+                page_token,
+                ..request.clone()
+            };
+            let page = client.list_sessions(request).await?.into_inner();
+            Ok((page.sessions, page.next_page_token))
+        })
+        .await
+}
+
+impl ListOptions {
+    fn request(&self, tenant: String) -> v1::ListSessionsRequest {
+        let mut filter = self.selection.filter();
+        filter.end_cause = self.cause.unwrap_or_default().into();
+        v1::ListSessionsRequest {
+            tenant_id: tenant,
+            user_id: self.selection.user.clone().unwrap_or_default(),
+            state: self.state.unwrap_or_default().into(),
+            filter: Some(filter),
+            order: self.order.unwrap_or_default().into(),
+            show_ended: self.ended,
+            ..Default::default()
         }
-        request.page_token = page.next_page_token;
     }
 }
 
@@ -289,38 +303,74 @@ impl<'o> Target<'o> {
     }
 }
 
+/// Ends the sessions that are meant, and prints the outcome.
+async fn end_sessions(connected: &Connected, tenant: String, options: &EndOptions) -> Result<()> {
+    let ending = &options.ending;
+    // What is meant is decided before any call, so that a contradiction ends nothing.
+    let outcome = match Target::of(options)? {
+        Target::Ids => end_by_ids(connected, tenant, options).await?,
+        Target::Others { user, keep } => end_others(connected, tenant, user, keep, ending).await?,
+        Target::Matching => end_matching(connected, tenant, options).await?,
+    };
+    match outcome {
+        Some(outcome) => print_outcome(connected, &ending.waiting, outcome).await,
+        None => Ok(()),
+    }
+}
+
 async fn end_by_ids(
     connected: &Connected,
     tenant: String,
     options: &EndOptions,
 ) -> Result<Option<Outcome>> {
-    let ending = &options.ending;
-    let mut client = connected.authority.sessions();
-    let mut request = v1::BatchRevokeSessionsRequest {
-        tenant_id: tenant,
-        session_ids: options.ids.clone(),
-        reason: ending.reason(),
-        user_message: ending.message(),
-        validate_only: true,
-        ..Default::default()
-    };
-    if ending.consent.dry_run {
-        let answer = client.batch_revoke_sessions(request).await?;
-        print_preview(connected.printer, answer.into_inner().preview)?;
+    let consent = &options.ending.consent;
+    let mut request = options.request_by_ids(tenant);
+    let preview = async { Ok(revoke_ids(connected, &request).await?.preview) };
+    let agreed = consent.agree(connected.printer, preview, |preview| {
+        ask_to_end(consent, preview)
+    });
+    if !agreed.await? {
         return Ok(None);
     }
-    if !ending.consent.yes {
-        let answer = client.batch_revoke_sessions(request.clone()).await?;
-        let preview = answer.into_inner().preview.unwrap_or_default();
-        explain_preview(&preview);
-        ending
-            .consent
-            .confirm(&format!("End {}?", counted(&preview)))?;
-    }
     request.validate_only = false;
-    let answer = client.batch_revoke_sessions(request).await?.into_inner();
+    let answer = revoke_ids(connected, &request).await?;
     let outcome = Outcome::new("sessions ended", answer.enforcement.as_ref());
     Ok(Some(outcome.ended(answer.revoked, false)))
+}
+
+impl EndOptions {
+    fn request_by_ids(&self, tenant: String) -> v1::BatchRevokeSessionsRequest {
+        v1::BatchRevokeSessionsRequest {
+            tenant_id: tenant,
+            session_ids: self.ids.clone(),
+            reason: self.ending.reason(),
+            user_message: self.ending.message(),
+            // Begins as a preview. The one place that makes it a change is after the confirmation.
+            validate_only: true,
+            ..Default::default()
+        }
+    }
+
+    fn request_matching(&self, tenant: String) -> v1::RevokeMatchingSessionsRequest {
+        v1::RevokeMatchingSessionsRequest {
+            tenant_id: tenant,
+            user_id: self.selection.user.clone().unwrap_or_default(),
+            filter: Some(self.selection.filter()),
+            reason: self.ending.reason(),
+            user_message: self.ending.message(),
+            validate_only: true,
+            ..Default::default()
+        }
+    }
+}
+
+async fn revoke_ids(
+    connected: &Connected,
+    request: &v1::BatchRevokeSessionsRequest,
+) -> Result<v1::BatchRevokeSessionsResponse> {
+    let mut client = connected.authority.sessions();
+    let answer = client.batch_revoke_sessions(request.clone()).await?;
+    Ok(answer.into_inner())
 }
 
 async fn end_others(
@@ -330,7 +380,6 @@ async fn end_others(
     keep: &str,
     ending: &Ending,
 ) -> Result<Option<Outcome>> {
-    let mut client = connected.authority.sessions();
     let mut request = v1::RevokeOtherSessionsRequest {
         tenant_id: tenant,
         user_id: user.to_owned(),
@@ -340,22 +389,27 @@ async fn end_others(
         validate_only: true,
         ..Default::default()
     };
-    if ending.consent.dry_run {
-        let answer = client.revoke_other_sessions(request).await?;
-        print_preview(connected.printer, answer.into_inner().preview)?;
+    let preview = async { Ok(revoke_others(connected, &request).await?.preview) };
+    let agreed = ending.consent.agree(connected.printer, preview, |preview| {
+        let question = format!("End {} of {user}, and keep {keep}?", counted(preview));
+        ending.consent.ask_about(preview, &question)
+    });
+    if !agreed.await? {
         return Ok(None);
     }
-    if !ending.consent.yes {
-        let answer = client.revoke_other_sessions(request.clone()).await?;
-        let preview = answer.into_inner().preview.unwrap_or_default();
-        explain_preview(&preview);
-        let question = format!("End {} of {user}, and keep {keep}?", counted(&preview));
-        ending.consent.confirm(&question)?;
-    }
     request.validate_only = false;
-    let answer = client.revoke_other_sessions(request).await?.into_inner();
+    let answer = revoke_others(connected, &request).await?;
     let action = format!("all sessions of {user} but one ended");
     Ok(Some(Outcome::new(action, answer.enforcement.as_ref())))
+}
+
+async fn revoke_others(
+    connected: &Connected,
+    request: &v1::RevokeOtherSessionsRequest,
+) -> Result<v1::RevokeOtherSessionsResponse> {
+    let mut client = connected.authority.sessions();
+    let answer = client.revoke_other_sessions(request.clone()).await?;
+    Ok(answer.into_inner())
 }
 
 async fn end_matching(
@@ -363,32 +417,34 @@ async fn end_matching(
     tenant: String,
     options: &EndOptions,
 ) -> Result<Option<Outcome>> {
-    let ending = &options.ending;
-    let mut client = connected.authority.sessions();
-    let mut request = v1::RevokeMatchingSessionsRequest {
-        tenant_id: tenant,
-        user_id: options.selection.user.clone().unwrap_or_default(),
-        filter: Some(options.selection.filter()),
-        reason: ending.reason(),
-        user_message: ending.message(),
-        validate_only: true,
-        ..Default::default()
-    };
-    let answer = client.revoke_matching_sessions(request.clone()).await?;
-    let preview = answer.into_inner().preview;
-    if ending.consent.dry_run {
-        print_preview(connected.printer, preview)?;
+    let consent = &options.ending.consent;
+    let mut request = options.request_matching(tenant);
+    // Before the consent, and with `--yes` too: the bar needs the number.
+    let preview = preview_matching(connected, &request).await?;
+    let expected = preview.sessions;
+    let preview = ready(Ok(Some(preview)));
+    let agreed = consent.agree(connected.printer, preview, |preview| {
+        ask_to_end(consent, preview)
+    });
+    if !agreed.await? {
         return Ok(None);
     }
-    let preview = preview.unwrap_or_default();
-    if !ending.consent.yes {
-        explain_preview(&preview);
-        ending
-            .consent
-            .confirm(&format!("End {}?", counted(&preview)))?;
-    }
     request.validate_only = false;
-    end_in_steps(connected, request, preview.sessions).await
+    end_in_steps(connected, request, expected).await
+}
+
+async fn preview_matching(
+    connected: &Connected,
+    request: &v1::RevokeMatchingSessionsRequest,
+) -> Result<v1::Preview> {
+    let mut client = connected.authority.sessions();
+    let answer = client.revoke_matching_sessions(request.clone()).await?;
+    Ok(answer.into_inner().preview.unwrap_or_default())
+}
+
+/// The question about sessions that nobody has named by a user.
+fn ask_to_end(consent: &Consent, preview: &v1::Preview) -> Result<()> {
+    consent.ask_about(preview, &format!("End {}?", counted(preview)))
 }
 
 /// Ends the sessions that match, as many as the authority ends at once, until none is left. `expected` is their number.
@@ -398,6 +454,7 @@ async fn end_in_steps(
     expected: u32,
 ) -> Result<Option<Outcome>> {
     let mut client = connected.authority.sessions();
+    // The number of the preview. It is counted up to a bound, so the bar may run over it.
     let bar = progress::bar(u64::from(expected), "ending sessions");
     let mut ended = 0_u32;
     let mut enforcement = None;
@@ -427,6 +484,7 @@ fn device(session: &v1::Session) -> String {
     let Some(device) = &session.device else {
         return "-".to_owned();
     };
+    // An application's own name says more than the browser inside of it.
     let first = if device.app_name.is_empty() {
         &device.browser
     } else {
@@ -459,6 +517,7 @@ fn place(session: &v1::Session) -> String {
 
 fn address(session: &v1::Session) -> &str {
     match (&session.last_ip, &session.client) {
+        // The address of the last use. Until a gate reports one it is that of the sign-in.
         (last, _) if !last.is_empty() => last,
         (_, Some(client)) => &client.ip,
         (_, None) => "",
@@ -484,6 +543,37 @@ fn user_details(user: &v1::SessionUser) -> [(&'static str, String); 3] {
         ("sign-in name", cell(&user.user_name)),
         ("name", cell(name.trim())),
         ("email", cell(&user.email)),
+    ]
+}
+
+fn client_detail(client: &v1::Client) -> (&'static str, String) {
+    ("user agent", visible(&client.user_agent).into_owned())
+}
+
+fn sign_in_details(session: &v1::Session) -> [(&'static str, String); 3] {
+    [
+        ("signed in by", cell(&session.amr.join(", "))),
+        ("acr", cell(&session.acr)),
+        ("authenticated", times::stamp(session.auth_time.as_ref())),
+    ]
+}
+
+fn life_details(session: &v1::Session) -> [(&'static str, String); 3] {
+    let idle_expire_time = session.idle_expire_time.as_ref();
+    [
+        ("refreshed", times::stamp(session.refresh_time.as_ref())),
+        ("expires", times::stamp(session.expire_time.as_ref())),
+        ("idle expiry", times::stamp(idle_expire_time)),
+    ]
+}
+
+fn use_details(session: &v1::Session) -> [(&'static str, String); 4] {
+    let sign_ins = session.device_sign_ins.to_string();
+    [
+        ("requests", session.actions.to_string()),
+        ("last page", cell(&session.last_page)),
+        ("sign-ins of the device", sign_ins),
+        ("findings", findings(session)),
     ]
 }
 
@@ -518,25 +608,12 @@ impl Record for v1::Session {
 
     fn details(&self) -> Vec<(&'static str, String)> {
         let mut lines: Vec<_> = Self::COLUMNS.iter().copied().zip(self.cells()).collect();
-        if let Some(user) = &self.user {
-            lines.extend(user_details(user));
-        }
-        if let Some(client) = &self.client {
-            lines.push(("user agent", visible(&client.user_agent).into_owned()));
-        }
-        lines.push(("signed in by", cell(&self.amr.join(", "))));
-        lines.push(("acr", cell(&self.acr)));
-        lines.push(("authenticated", times::stamp(self.auth_time.as_ref())));
-        lines.push(("refreshed", times::stamp(self.refresh_time.as_ref())));
-        lines.push(("expires", times::stamp(self.expire_time.as_ref())));
-        lines.push(("idle expiry", times::stamp(self.idle_expire_time.as_ref())));
-        lines.push(("requests", self.actions.to_string()));
-        lines.push(("last page", cell(&self.last_page)));
-        lines.push(("sign-ins of the device", self.device_sign_ins.to_string()));
-        lines.push(("findings", findings(self)));
-        if let Some(end) = &self.end {
-            lines.extend(end_details(end));
-        }
+        lines.extend(self.user.iter().flat_map(user_details));
+        lines.extend(self.client.iter().map(client_detail));
+        lines.extend(sign_in_details(self));
+        lines.extend(life_details(self));
+        lines.extend(use_details(self));
+        lines.extend(self.end.iter().flat_map(end_details));
         lines
     }
 

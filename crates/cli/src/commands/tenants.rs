@@ -6,7 +6,7 @@ use portcullis_contract::v1;
 
 use super::{
     completion,
-    ending::{Consent, Ending, Outcome, counted, explain_preview, print_preview},
+    ending::{Consent, Ending, Outcome, counted, explain_preview},
     receipt::{Waiting, print_outcome},
     sessions::Limit,
     users::erase,
@@ -70,6 +70,8 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
     let connected = options.remote.connect().await?;
     match &options.command {
         Command::List(list) => connected.printer.list(&find(&connected, list).await?),
+        // The tenant is an argument of these two and never the context's: a setting that was
+        // forgotten must not sign out a tenant.
         Command::SignOut(sign_out) => sign_tenant_out(&connected, sign_out).await,
         Command::Delete(delete) => delete_tenant(&connected, delete).await,
     }
@@ -77,20 +79,17 @@ pub(crate) async fn run(options: &Options) -> Result<()> {
 
 async fn find(connected: &Connected, options: &ListOptions) -> Result<Vec<v1::Tenant>> {
     let mut client = connected.authority.tenants();
-    let mut request = v1::ListTenantsRequest::default();
-    let mut tenants = Vec::new();
-    loop {
-        request.page_size = options.limit.page_size(tenants.len());
-        let page = client.list_tenants(request.clone()).await?.into_inner();
-        tenants.extend(page.tenants);
-        if options
-            .limit
-            .is_reached(tenants.len(), &page.next_page_token)
-        {
-            return Ok(tenants);
-        }
-        request.page_token = page.next_page_token;
-    }
+    options
+        .limit
+        .collect(async |page_size, page_token| {
+            let request = v1::ListTenantsRequest {
+                page_size,
+                page_token,
+            };
+            let page = client.list_tenants(request).await?.into_inner();
+            Ok((page.tenants, page.next_page_token))
+        })
+        .await
 }
 
 impl Record for v1::Tenant {
@@ -110,76 +109,109 @@ impl Record for v1::Tenant {
 }
 
 async fn sign_tenant_out(connected: &Connected, options: &SignOutOptions) -> Result<()> {
-    let (ending, tenant) = (&options.ending, &options.tenant);
-    let mut client = connected.authority.tenants();
-    let mut request = v1::SignOutTenantRequest {
-        tenant_id: tenant.clone(),
-        reason: ending.reason(),
-        user_message: ending.message(),
-        validate_only: true,
-        ..Default::default()
-    };
-    if ending.consent.dry_run {
-        let answer = client.sign_out_tenant(request).await?.into_inner();
-        return print_preview(connected.printer, answer.preview);
-    }
-    if !ending.consent.yes {
-        let answer = client.sign_out_tenant(request.clone()).await?;
-        let preview = answer.into_inner().preview.unwrap_or_default();
-        explain_preview(&preview);
-        let question = format!(
-            "This ends {} of everybody in {tenant}. Type the tenant's name to go on:",
-            counted(&preview)
-        );
-        ending.consent.confirm_by_typing(&question, tenant)?;
+    let ending = &options.ending;
+    let mut request = options.request();
+    let preview = async { Ok(sign_out(connected, &request).await?.preview) };
+    let agreed = ending.consent.agree(connected.printer, preview, |preview| {
+        ask_to_sign_out(options, preview)
+    });
+    if !agreed.await? {
+        return Ok(());
     }
     request.validate_only = false;
     // The confirmation above is what the contract means by it.
     request.force = true;
-    let answer = client.sign_out_tenant(request).await?.into_inner();
-    let outcome = Outcome::new(
-        format!("everybody of {tenant} signed out"),
-        answer.enforcement.as_ref(),
-    );
+    let answer = sign_out(connected, &request).await?;
+    let action = format!("everybody of {} signed out", options.tenant);
+    let outcome = Outcome::new(action, answer.enforcement.as_ref());
     let outcome = outcome.ended(answer.sessions_ended, answer.sessions_ended_capped);
     print_outcome(connected, &ending.waiting, outcome).await
 }
 
-async fn delete_tenant(connected: &Connected, options: &DeleteOptions) -> Result<()> {
+impl SignOutOptions {
+    fn request(&self) -> v1::SignOutTenantRequest {
+        v1::SignOutTenantRequest {
+            tenant_id: self.tenant.clone(),
+            reason: self.ending.reason(),
+            user_message: self.ending.message(),
+            validate_only: true,
+            ..Default::default()
+        }
+    }
+}
+
+fn ask_to_sign_out(options: &SignOutOptions, preview: &v1::Preview) -> Result<()> {
     let tenant = &options.tenant;
+    explain_preview(preview);
+    let question = format!(
+        "This ends {} of everybody in {tenant}. Type the tenant's name to go on:",
+        counted(preview)
+    );
+    options.ending.consent.confirm_by_typing(&question, tenant)
+}
+
+async fn sign_out(
+    connected: &Connected,
+    request: &v1::SignOutTenantRequest,
+) -> Result<v1::SignOutTenantResponse> {
     let mut client = connected.authority.tenants();
+    let answer = client.sign_out_tenant(request.clone()).await?;
+    Ok(answer.into_inner())
+}
+
+async fn delete_tenant(connected: &Connected, options: &DeleteOptions) -> Result<()> {
+    let consent = &options.consent;
     let mut request = v1::DeleteTenantRequest {
-        tenant_id: tenant.clone(),
+        tenant_id: options.tenant.clone(),
         reason: options.reason.clone().unwrap_or_default(),
         validate_only: true,
         ..Default::default()
     };
-    if options.consent.dry_run {
-        let answer = client.delete_tenant(request).await?.into_inner();
-        return print_preview(connected.printer, answer.preview);
+    let preview = async { Ok(delete(connected, &request).await?.preview) };
+    let agreed = consent.agree(connected.printer, preview, |preview| {
+        ask_to_delete(options, preview)
+    });
+    if !agreed.await? {
+        return Ok(());
     }
-    if !options.consent.yes {
-        let answer = client.delete_tenant(request.clone()).await?;
-        let preview = answer.into_inner().preview.unwrap_or_default();
-        let question = format!(
-            "This ends {} and deletes everything of {tenant}, for good. Type the tenant's name to go on:",
-            counted(&preview)
-        );
-        options.consent.confirm_by_typing(&question, tenant)?;
-    }
-
     request.validate_only = false;
     // The confirmation above is what the contract means by it.
     request.force = true;
-    let first = client.delete_tenant(request.clone()).await?.into_inner();
+    let outcome = delete_to_the_end(connected, &request).await?;
+    print_outcome(connected, &options.waiting, outcome).await
+}
+
+fn ask_to_delete(options: &DeleteOptions, preview: &v1::Preview) -> Result<()> {
+    let tenant = &options.tenant;
+    let question = format!(
+        "This ends {} and deletes everything of {tenant}, for good. Type the tenant's name to go on:",
+        counted(preview)
+    );
+    options.consent.confirm_by_typing(&question, tenant)
+}
+
+/// Deletes a tenant, and waits until all of it is removed.
+async fn delete_to_the_end(
+    connected: &Connected,
+    request: &v1::DeleteTenantRequest,
+) -> Result<Outcome> {
+    // The first answer has what ended and how it is enforced. The calls after it only go on
+    // removing rows.
+    let first = delete(connected, request).await?;
     let erasure = erase::follow(first.erasure, async || {
-        let mut client = connected.authority.tenants();
-        let answer = client.delete_tenant(request.clone()).await?;
-        Ok(answer.into_inner().erasure)
+        Ok(delete(connected, request).await?.erasure)
     })
     .await?;
-    let action = erase::removed(&format!("{tenant} deleted"), &erasure);
+    let action = erase::removed(&format!("{} deleted", request.tenant_id), &erasure);
     let outcome = Outcome::new(action, first.enforcement.as_ref());
-    let outcome = outcome.ended(first.sessions_ended, first.sessions_ended_capped);
-    print_outcome(connected, &options.waiting, outcome).await
+    Ok(outcome.ended(first.sessions_ended, first.sessions_ended_capped))
+}
+
+async fn delete(
+    connected: &Connected,
+    request: &v1::DeleteTenantRequest,
+) -> Result<v1::DeleteTenantResponse> {
+    let mut client = connected.authority.tenants();
+    let answer = client.delete_tenant(request.clone()).await?;
+    Ok(answer.into_inner())
 }

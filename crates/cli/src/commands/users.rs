@@ -11,7 +11,7 @@ use prost_types::Timestamp;
 
 use super::{
     completion,
-    ending::{Consent, Ending, Outcome, counted, explain_preview, print_preview},
+    ending::{Consent, Ending, Outcome, counted},
     receipt::print_outcome,
     sessions::Limit,
 };
@@ -172,30 +172,38 @@ async fn find(
     tenant: String,
     options: &ListOptions,
 ) -> Result<Vec<v1::UserSummary>> {
+    let request = options.request(tenant);
     let mut client = connected.authority.users();
-    let filter = v1::UserFilter {
-        user_name: options.user_name.clone().unwrap_or_default(),
-        person_name: options.person.clone().unwrap_or_default(),
-        signed_in_after: options.since,
-        signed_in_before: options.until,
-        active_addresses_min: options.addresses_min.unwrap_or_default(),
-    };
-    let mut request = v1::ListUsersRequest {
-        tenant_id: tenant,
-        filter: Some(filter),
-        order: options.order.unwrap_or_default().into(),
-        show_signed_out: options.signed_out,
-        ..Default::default()
-    };
-    let mut users = Vec::new();
-    loop {
-        request.page_size = options.limit.page_size(users.len());
-        let page = client.list_users(request.clone()).await?.into_inner();
-        users.extend(page.users);
-        if options.limit.is_reached(users.len(), &page.next_page_token) {
-            return Ok(users);
+    options
+        .limit
+        .collect(async |page_size, page_token| {
+            let request = v1::ListUsersRequest {
+                page_size,
+                page_token,
+                ..request.clone()
+            };
+            let page = client.list_users(request).await?.into_inner();
+            Ok((page.users, page.next_page_token))
+        })
+        .await
+}
+
+impl ListOptions {
+    fn request(&self, tenant: String) -> v1::ListUsersRequest {
+        let filter = v1::UserFilter {
+            user_name: self.user_name.clone().unwrap_or_default(),
+            person_name: self.person.clone().unwrap_or_default(),
+            signed_in_after: self.since,
+            signed_in_before: self.until,
+            active_addresses_min: self.addresses_min.unwrap_or_default(),
+        };
+        v1::ListUsersRequest {
+            tenant_id: tenant,
+            filter: Some(filter),
+            order: self.order.unwrap_or_default().into(),
+            show_signed_out: self.signed_out,
+            ..Default::default()
         }
-        request.page_token = page.next_page_token;
     }
 }
 
@@ -217,46 +225,65 @@ async fn sign_users_out(
     tenant: String,
     options: &SignOutOptions,
 ) -> Result<()> {
-    let ending = &options.ending;
-    let mut client = connected.authority.users();
-    let mut request = v1::ForceSignOutRequest {
-        tenant_id: tenant,
-        user_ids: options.users.clone(),
-        reason: ending.reason(),
-        user_message: ending.message(),
-        disable: options.disable,
-        validate_only: true,
-        ..Default::default()
-    };
-    if ending.consent.dry_run {
-        let answer = client.force_sign_out(request).await?.into_inner();
-        return print_preview(connected.printer, answer.preview);
-    }
-    if !ending.consent.yes {
-        let answer = client.force_sign_out(request.clone()).await?;
-        let preview = answer.into_inner().preview.unwrap_or_default();
-        explain_preview(&preview);
-        ending
-            .consent
-            .confirm(&sign_out_question(options, &preview))?;
+    let consent = &options.ending.consent;
+    let mut request = options.request(tenant);
+    let preview = async { Ok(force_sign_out(connected, &request).await?.preview) };
+    let agreed = consent.agree(connected.printer, preview, |preview| {
+        consent.ask_about(preview, &sign_out_question(options, preview))
+    });
+    if !agreed.await? {
+        return Ok(());
     }
     request.validate_only = false;
-    let answer = client.force_sign_out(request).await?.into_inner();
-    for unknown in &answer.unknown_user_ids {
+    let answer = force_sign_out(connected, &request).await?;
+    note_unknown(&answer.unknown_user_ids);
+    let outcome = Outcome::new(signed_out(options), answer.enforcement.as_ref());
+    let outcome = outcome.ended(answer.sessions_ended, answer.sessions_ended_capped);
+    print_outcome(connected, &options.ending.waiting, outcome).await
+}
+
+impl SignOutOptions {
+    fn request(&self, tenant: String) -> v1::ForceSignOutRequest {
+        v1::ForceSignOutRequest {
+            tenant_id: tenant,
+            user_ids: self.users.clone(),
+            reason: self.ending.reason(),
+            user_message: self.ending.message(),
+            disable: self.disable,
+            validate_only: true,
+            ..Default::default()
+        }
+    }
+}
+
+async fn force_sign_out(
+    connected: &Connected,
+    request: &v1::ForceSignOutRequest,
+) -> Result<v1::ForceSignOutResponse> {
+    let mut client = connected.authority.users();
+    let answer = client.force_sign_out(request.clone()).await?;
+    Ok(answer.into_inner())
+}
+
+/// Names the users who have never signed in.
+fn note_unknown(users: &[String]) {
+    // The change was made for them all the same. Most likely the id is wrong.
+    for unknown in users {
         note(&format!(
             "{} has never signed in: is the id right?",
             cell(unknown)
         ));
     }
+}
+
+/// The change of a sign-out, in words.
+fn signed_out(options: &SignOutOptions) -> String {
     let users = options.users.join(", ");
-    let action = if options.disable {
+    if options.disable {
         format!("{users} signed out and disabled")
     } else {
         format!("{users} signed out")
-    };
-    let outcome = Outcome::new(action, answer.enforcement.as_ref());
-    let outcome = outcome.ended(answer.sessions_ended, answer.sessions_ended_capped);
-    print_outcome(connected, &ending.waiting, outcome).await
+    }
 }
 
 fn sign_out_question(options: &SignOutOptions, preview: &v1::Preview) -> String {
@@ -277,32 +304,42 @@ async fn disable_user(
     tenant: String,
     options: &DisableOptions,
 ) -> Result<()> {
-    let ending = &options.ending;
-    let user = &options.user.user;
-    let mut client = connected.authority.users();
-    let mut request = v1::DisableUserRequest {
-        tenant_id: tenant,
-        user_id: user.clone(),
-        reason: ending.reason(),
-        user_message: ending.message(),
-        validate_only: true,
-        ..Default::default()
-    };
-    if ending.consent.dry_run {
-        let answer = client.disable_user(request).await?.into_inner();
-        return print_preview(connected.printer, answer.preview);
-    }
-    if !ending.consent.yes {
-        let answer = client.disable_user(request.clone()).await?;
-        let preview = answer.into_inner().preview.unwrap_or_default();
-        explain_preview(&preview);
-        let question = format!("Disable {user}, and end {}?", counted(&preview));
-        ending.consent.confirm(&question)?;
+    let (ending, user) = (&options.ending, &options.user.user);
+    let mut request = options.request(tenant);
+    let preview = async { Ok(disable(connected, &request).await?.preview) };
+    let agreed = ending.consent.agree(connected.printer, preview, |preview| {
+        let question = format!("Disable {user}, and end {}?", counted(preview));
+        ending.consent.ask_about(preview, &question)
+    });
+    if !agreed.await? {
+        return Ok(());
     }
     request.validate_only = false;
-    let answer = client.disable_user(request).await?.into_inner();
+    let answer = disable(connected, &request).await?;
     let outcome = Outcome::new(format!("{user} disabled"), answer.enforcement.as_ref());
     print_outcome(connected, &ending.waiting, outcome).await
+}
+
+impl DisableOptions {
+    fn request(&self, tenant: String) -> v1::DisableUserRequest {
+        v1::DisableUserRequest {
+            tenant_id: tenant,
+            user_id: self.user.user.clone(),
+            reason: self.ending.reason(),
+            user_message: self.ending.message(),
+            validate_only: true,
+            ..Default::default()
+        }
+    }
+}
+
+async fn disable(
+    connected: &Connected,
+    request: &v1::DisableUserRequest,
+) -> Result<v1::DisableUserResponse> {
+    let mut client = connected.authority.users();
+    let answer = client.disable_user(request.clone()).await?;
+    Ok(answer.into_inner())
 }
 
 async fn enable_user(
@@ -314,6 +351,7 @@ async fn enable_user(
         tenant_id: tenant,
         user_id: options.user.user.clone(),
         reason: options.reason.clone().unwrap_or_default(),
+        // Nothing to confirm: enabling ends nothing, and can be taken back.
         validate_only: options.dry_run,
         ..Default::default()
     };
@@ -332,19 +370,36 @@ async fn show_or_set_roles(
         return Ok(current);
     }
     let roles: Vec<i32> = options.set.iter().map(|role| (*role).into()).collect();
-    let (old, new) = (role_words(&current.roles), role_words(&roles));
+    let change = format!(
+        "from {} to {}",
+        role_words(&current.roles),
+        role_words(&roles)
+    );
     if options.consent.dry_run {
+        let user = cell(user);
         note(&format!(
-            "dry run: the roles of {} would change from {old} to {new}",
-            cell(user)
+            "dry run: the roles of {user} would change {change}"
         ));
         return Ok(current);
     }
+    set_roles(connected, tenant, options, roles, &change).await
+}
+
+/// Replaces the roles of a user, when a person agrees to the change that these words describe.
+async fn set_roles(
+    connected: &Connected,
+    tenant: String,
+    options: &RolesOptions,
+    roles: Vec<i32>,
+    change: &str,
+) -> Result<v1::User> {
+    let user = &options.user.user;
     let reason = options.reason.clone();
+    // Asked for here and not by clap, because a look needs no reason.
     let reason = reason.ok_or_else(|| Failure::usage("a change of roles needs --reason"))?;
     options
         .consent
-        .confirm(&format!("Change the roles of {user} from {old} to {new}?"))?;
+        .confirm(&format!("Change the roles of {user} {change}?"))?;
     let request = v1::SetUserRolesRequest {
         tenant_id: tenant,
         user_id: user.clone(),

@@ -36,6 +36,8 @@ pub(crate) struct Authority {
 impl Authority {
     /// Connects by a context.
     pub(crate) async fn connect(name: &str, context: &Context) -> Result<Self> {
+        // Before the credential is read: a helper may ask a person to unlock a safe, for an address
+        // that cannot be used.
         let endpoint = endpoint(context)?;
         let bearer = context.bearer(name).await?;
         if bearer.is_none() && context.client_certificate_file.is_none() {
@@ -44,6 +46,8 @@ impl Authority {
                 .hint("`portcullis context set` with --credential-file, -env, -helper or -stdin"));
         }
         let credential = Credential::new(bearer.as_deref())?;
+        // Connected here and not at the first call: the failure is then about the address, with a
+        // hint of its own.
         let channel = endpoint.connect().await.map_err(|error| {
             Failure::unavailable(
                 &format!("no authority answers at {}", context.address),
@@ -101,31 +105,13 @@ impl Context {
 
 /// Checks the address of a context, and reads its certificates.
 fn endpoint(context: &Context) -> Result<Endpoint> {
-    let address: Uri = context
-        .address
-        .parse()
-        .map_err(|_| Failure::usage("the context's address is no URL such as https://host:7400"))?;
-    let plain = match address.scheme_str() {
-        Some("https") => false,
-        Some("http") => true,
-        _ => {
-            return Err(Failure::usage(
-                "the context's address must begin with https:// or http://",
-            ));
-        }
-    };
+    let address = parse_address(context)?;
     let endpoint = Endpoint::from(address.clone())
         .connect_timeout(CONNECT_TIMEOUT)
+        // The log of a proxy then tells commands from gates.
         .user_agent(concat!("portcullis/", env!("CARGO_PKG_VERSION")))
         .map_err(|error| Failure::failed(error.to_string()))?;
-    if plain {
-        // The credential would cross the network in clear.
-        if !context.insecure && !is_loopback(address.host().unwrap_or_default()) {
-            let failure =
-                Failure::usage("the context's address is http and not a loopback address");
-            return Err(failure
-                .hint("use https, or allow it with `portcullis context set NAME --insecure`"));
-        }
+    if address.scheme_str() == Some("http") {
         return Ok(endpoint);
     }
     let tls = tls(context)?;
@@ -134,6 +120,29 @@ fn endpoint(context: &Context) -> Result<Endpoint> {
             "the context's certificates cannot be used: {error}"
         ))
     })
+}
+
+/// Parses the address of a context. An address without TLS must be of this machine, or be allowed.
+fn parse_address(context: &Context) -> Result<Uri> {
+    let address: Uri = context
+        .address
+        .parse()
+        .map_err(|_| Failure::usage("the context's address is no URL such as https://host:7400"))?;
+    match address.scheme_str() {
+        Some("https") => Ok(address),
+        Some("http") if context.insecure => Ok(address),
+        Some("http") if is_loopback(address.host().unwrap_or_default()) => Ok(address),
+        Some("http") => {
+            // The credential would cross the network in clear.
+            let failure =
+                Failure::usage("the context's address is http and not a loopback address");
+            Err(failure
+                .hint("use https, or allow it with `portcullis context set NAME --insecure`"))
+        }
+        _ => Err(Failure::usage(
+            "the context's address must begin with https:// or http://",
+        )),
+    }
 }
 
 fn is_loopback(host: &str) -> bool {
@@ -145,6 +154,7 @@ fn is_loopback(host: &str) -> bool {
 }
 
 fn tls(context: &Context) -> Result<ClientTlsConfig> {
+    // No list of public authorities is built in: without a file no certificate would be trusted.
     let Some(ca_file) = &context.ca_file else {
         let failure = Failure::usage("an address with https needs ca_file");
         return Err(failure.hint(

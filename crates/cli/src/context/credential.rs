@@ -4,13 +4,17 @@ use std::{
     env, fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{ExitStatus, Stdio},
     time::Duration,
 };
 
 use rustix::process::geteuid;
 use serde::{Deserialize, Serialize};
-use tokio::{io::AsyncReadExt, process::Command};
+use tokio::{
+    io::AsyncReadExt,
+    process::{Child, Command},
+    time::timeout,
+};
 
 use crate::failure::{Failure, Result};
 
@@ -82,6 +86,7 @@ pub(super) fn read_private(file: &Path) -> Result<String> {
 /// Fails if others than the owner may read or change the file, or if it is another user's.
 pub(super) fn check_private(file: &Path) -> Result<()> {
     let metadata = fs::metadata(file).map_err(|error| unreadable(file, &error))?;
+    // The metadata of what a link leads to, because that is read.
     let mode = metadata.mode() & 0o777;
     // Refused and not mended: somebody may have read it already.
     if mode & 0o077 != 0 {
@@ -107,46 +112,53 @@ async fn ask_helper(words: &[String], context: &str) -> Result<String> {
     let Some((program, arguments)) = words.split_first() else {
         return Err(Failure::usage("the credential's helper has no program"));
     };
-    let failed = |problem: &str| Failure::usage(format!("the helper {program} {problem}"));
-    let mut child = Command::new(program)
+    let mut child = spawn_helper(program, arguments, context)
+        .map_err(|error| helper_failure(program, &format!("cannot be started: {error}")))?;
+    let (status, output) = timeout(HELPER_TIMEOUT, read_to_end(&mut child))
+        .await
+        .map_err(|_| {
+            let seconds = HELPER_TIMEOUT.as_secs();
+            helper_failure(program, &format!("did not end within {seconds} s"))
+        })?
+        .map_err(|error| helper_failure(program, &format!("failed: {error}")))?;
+    if !status.success() {
+        // Its output is not shown: it may be half of a credential.
+        return Err(helper_failure(program, &format!("failed: {status}")));
+    }
+    check_output(output).map_err(|problem| helper_failure(program, &problem))
+}
+
+/// Returns the output as text. An error is the end of a sentence.
+fn check_output(output: Vec<u8>) -> Result<String, String> {
+    if output.len() > CREDENTIAL_BYTES_MAX {
+        return Err(format!("wrote more than {CREDENTIAL_BYTES_MAX} bytes"));
+    }
+    String::from_utf8(output).map_err(|_| "wrote no text".to_owned())
+}
+
+fn helper_failure(program: &str, problem: &str) -> Failure {
+    Failure::usage(format!("the helper {program} {problem}"))
+}
+
+fn spawn_helper(program: &str, arguments: &[String], context: &str) -> io::Result<Child> {
+    Command::new(program)
         .args(arguments)
         // So that one helper can serve several contexts.
         .env("PORTCULLIS_CONTEXT", context)
         .stdout(Stdio::piped())
+        // The timeout drops the child, and a helper that hangs must not outlive the command.
         .kill_on_drop(true)
         .spawn()
-        .map_err(|error| failed(&format!("cannot be started: {error}")))?;
+}
 
+/// Reads a bounded part of the output, and waits for the end of the process.
+async fn read_to_end(child: &mut Child) -> io::Result<(ExitStatus, Vec<u8>)> {
     let mut output = Vec::new();
     // One more, so that an output that is too long is told from one that just fits.
     let bound = u64::try_from(CREDENTIAL_BYTES_MAX).unwrap_or(u64::MAX) + 1;
-    let mut stdout = child
-        .stdout
-        .take()
-        .ok_or_else(|| failed("has no output"))?
-        .take(bound);
-    let finish = async {
-        stdout.read_to_end(&mut output).await?;
-        // Closed before the wait, or a helper with more to say would wait for us.
-        drop(stdout);
-        child.wait().await
-    };
-    let status = tokio::time::timeout(HELPER_TIMEOUT, finish)
-        .await
-        .map_err(|_| {
-            failed(&format!(
-                "did not end within {} s",
-                HELPER_TIMEOUT.as_secs()
-            ))
-        })?
-        .map_err(|error| failed(&format!("failed: {error}")))?;
-    if !status.success() {
-        return Err(failed(&format!("failed: {status}")));
+    // Dropped before the wait, or a helper with more to say would wait for us.
+    if let Some(stdout) = child.stdout.take() {
+        stdout.take(bound).read_to_end(&mut output).await?;
     }
-    if output.len() > CREDENTIAL_BYTES_MAX {
-        return Err(failed(&format!(
-            "wrote more than {CREDENTIAL_BYTES_MAX} bytes"
-        )));
-    }
-    String::from_utf8(output).map_err(|_| failed("wrote no text"))
+    Ok((child.wait().await?, output))
 }

@@ -54,6 +54,7 @@ impl Context {
     pub(crate) fn client_certificate(&self) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
         match (&self.client_certificate_file, &self.client_key_file) {
             (Some(certificate), Some(key)) => {
+                // Only the key is a secret: the certificate is shown to every server.
                 credential::check_private(key)?;
                 Ok(Some((read(certificate)?, read(key)?)))
             }

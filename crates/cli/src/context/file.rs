@@ -33,6 +33,7 @@ const NAME_BYTES_MAX: usize = 64;
 impl Contexts {
     /// The context of a name, or the current one.
     pub(crate) fn choose(mut self, name: Option<&str>) -> Result<(String, Context)> {
+        // No default: a command that ends sessions must not choose the authority by itself.
         let Some(name) = name.map(str::to_owned).or(self.current) else {
             let failure = Failure::usage("no context is chosen");
             return Err(
@@ -54,6 +55,7 @@ pub(crate) fn no_such_context(name: &str) -> Failure {
 
 /// Fails if a name is not made of letters, digits, `.`, `-` and `_`.
 pub(crate) fn check_name(name: &str) -> Result<String, String> {
+    // A name becomes part of a file name in `credential_file`, so it must not have a slash.
     if name.is_empty() || name.len() > NAME_BYTES_MAX || !name.bytes().all(is_name_byte) {
         return Err(format!(
             "must be 1 to {NAME_BYTES_MAX} letters, digits, points, hyphens and underscores"
@@ -76,6 +78,8 @@ impl ContextsFile {
             return Ok(Self(file.into()));
         }
         let settings = match env::var_os("XDG_CONFIG_HOME") {
+            // The XDG specification has relative paths ignored: they would mean another file in
+            // each directory.
             Some(directory) if Path::new(&directory).is_absolute() => PathBuf::from(directory),
             _ => match env::var_os("HOME") {
                 Some(home) => Path::new(&home).join(".config"),
@@ -99,6 +103,7 @@ impl ContextsFile {
         if !self.0.exists() {
             return Ok(Contexts::default());
         }
+        // Somebody who may change the file may name a program that the next command runs.
         credential::check_private(&self.0)?;
         let text = fs::read_to_string(&self.0)
             .map_err(|error| Failure::usage(format!("{}: {error}", self.0.display())))?;
@@ -133,6 +138,7 @@ impl ContextsFile {
     fn credential_file(&self, name: &str) -> Result<PathBuf> {
         let directory = self.0.parent().unwrap_or(Path::new("."));
         let file = directory.join("credentials").join(format!("{name}.bearer"));
+        // The context keeps this path, and later commands start in other directories.
         Ok(std::path::absolute(file)?)
     }
 }

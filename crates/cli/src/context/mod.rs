@@ -118,6 +118,7 @@ impl Remote {
 impl InTenant {
     /// Connects, and finds the tenant that is meant.
     pub(crate) async fn connect(&self) -> Result<(Session, String)> {
+        // Connected before the tenant is known: it may be the context's, which is read there.
         let session = self.remote.connect().await?;
         let tenant = self.tenant.clone().or_else(|| session.tenant.clone());
         let tenant = tenant.ok_or_else(|| {

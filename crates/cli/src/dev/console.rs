@@ -28,6 +28,7 @@ impl Console {
             credentials: &dev.credentials,
             data,
         };
+        // Before the pages are served, so that the first one already has people and policies.
         let demonstration = FirstMinute::start(&parts).await?;
         let config = config(address, dev);
         let running = Running::start_with(&config, listener, |pages| demonstration.add_to(pages))?;
@@ -50,6 +51,8 @@ fn config(address: SocketAddr, dev: &Dev) -> Config {
     // The demonstration tells the address that the browser pretends to have.
     config.server.trusted_proxies = "127.0.0.0/8,::1".into();
     config.authority.endpoints = vec![format!("http://{}", dev.authority.grpc_address)];
+    // A gate's credential and no administrator's: every call of a page carries the token of its
+    // person.
     config.authority.bearer = Some(Secret::new(&dev.credentials.gateway));
     config.authority.issuer.clone_from(&dev.issuer);
     config.authority.name = Some("dev console".into());

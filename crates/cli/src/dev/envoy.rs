@@ -83,10 +83,22 @@ impl EnvoyOptions {
             );
             return Err(ConfigError::new("--envoy", problem).into());
         }
+        let module = self.find_module()?;
+        let modules = module.parent().context("the module has no directory")?;
+        Ok(Some(Programs {
+            envoy: envoy.clone(),
+            modules: modules.to_owned(),
+        }))
+    }
+
+    fn find_module(&self) -> Result<PathBuf> {
         let module = match &self.envoy_module {
             Some(module) => module.clone(),
+            // Where the build puts it.
             None => env::current_exe()?.with_file_name(MODULE),
         };
+        // Envoy derives the file's name from the module's name in the configuration, so a renamed
+        // file is not found.
         let is_module = module.file_name().is_some_and(|name| name == MODULE);
         if !is_module || !module.is_file() {
             let problem = format!(
@@ -96,12 +108,7 @@ impl EnvoyOptions {
             );
             return Err(ConfigError::new("--envoy-module", problem).into());
         }
-        let module = fs::canonicalize(&module)?;
-        let modules = module.parent().context("the module has no directory")?;
-        Ok(Some(Programs {
-            envoy: envoy.clone(),
-            modules: modules.to_owned(),
-        }))
+        Ok(fs::canonicalize(&module)?)
     }
 }
 
@@ -109,18 +116,20 @@ impl Programs {
     /// Starts Envoy with the configuration that we ship, and waits until it listens.
     pub(crate) async fn start(&self, listen: SocketAddr, parts: &Parts<'_>) -> Result<Envoy> {
         let address = with_port(listen)?;
-        let bearer = parts.directory.join("envoy.bearer");
-        write_secret(&bearer, parts.bearer)?;
-        let bearer = fs::canonicalize(&bearer)?;
-        let file = parts.directory.join("envoy.yaml");
-        let text = configuration(address, &bearer, parts)?;
-        fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
-
+        let file = write_files(address, parts)?;
         let log = parts.directory.join("envoy.log");
-        let output = File::create(&log).with_context(|| format!("creating {}", log.display()))?;
-        let process = Command::new(&self.envoy)
+        let process = self.spawn(&file, &log)?;
+        let mut envoy = Envoy { process, address };
+        envoy.wait_until_it_listens(&log).await?;
+        Ok(envoy)
+    }
+
+    fn spawn(&self, configuration: &Path, log: &Path) -> Result<Child> {
+        let output = File::create(log).with_context(|| format!("creating {}", log.display()))?;
+        Command::new(&self.envoy)
             .arg("--config-path")
-            .arg(&file)
+            .arg(configuration)
+            // Otherwise it shares memory with another Envoy of this machine, and refuses to start.
             .args(["--use-dynamic-base-id", "--log-level", "warning"])
             .args(["--component-log-level", "dynamic_modules:info"])
             .env("ENVOY_DYNAMIC_MODULES_SEARCH_PATH", &self.modules)
@@ -129,10 +138,7 @@ impl Programs {
             .stderr(output)
             .kill_on_drop(true)
             .spawn()
-            .with_context(|| format!("starting {}", self.envoy.display()))?;
-        let mut envoy = Envoy { process, address };
-        envoy.wait_until_it_listens(&log).await?;
-        Ok(envoy)
+            .with_context(|| format!("starting {}", self.envoy.display()))
     }
 }
 
@@ -160,10 +166,24 @@ impl Envoy {
 /// Returns an address with a port that is free, if any port will do.
 fn with_port(mut address: SocketAddr) -> Result<SocketAddr> {
     if address.port() == 0 {
+        // Envoy would choose a port itself, and tell nobody but its admin page. Another program may
+        // take this one in between, which `dev` can live with.
         let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         address.set_port(probe.local_addr()?.port());
     }
     Ok(address)
+}
+
+/// Writes the credential and the configuration, and returns the file of the configuration.
+fn write_files(address: SocketAddr, parts: &Parts<'_>) -> Result<PathBuf> {
+    let bearer = parts.directory.join("envoy.bearer");
+    write_secret(&bearer, parts.bearer)?;
+    // The configuration has an absolute path in this place, whatever `--data-dir` is.
+    let bearer = fs::canonicalize(&bearer)?;
+    let file = parts.directory.join("envoy.yaml");
+    let text = configuration(address, &bearer, parts)?;
+    fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+    Ok(file)
 }
 
 /// Returns the configuration that we ship with the addresses of this machine.

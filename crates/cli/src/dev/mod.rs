@@ -30,6 +30,7 @@ pub(crate) async fn run(options: Options) -> Result<()> {
     tokio::time::timeout(READY_TIMEOUT, dev.validator.ready())
         .await
         .context("the gateway does not become ready")?;
+    // Kept until the parts have ended in their order, which an early return would skip.
     let outcome = match console {
         Some(listener) => serve(&dev, listener, &options).await,
         None => {
@@ -53,6 +54,7 @@ async fn serve(dev: &Dev, listener: TcpListener, options: &Options) -> Result<()
         dev.play_demo().await?;
     }
     dev.print_commands(options);
+    // A failure of the authority ends `dev` too: what is left could show nothing but errors.
     let outcome = wait_for_shutdown(&dev.authority, signal).await;
     console.close().await;
     outcome

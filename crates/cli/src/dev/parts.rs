@@ -15,7 +15,7 @@ use portcullis_validator::{Rules, Validator};
 use tokio::net::TcpListener;
 
 use super::{
-    envoy::{self, Envoy},
+    envoy::{self, Envoy, Programs},
     first_minute,
     options::Options,
     story,
@@ -44,6 +44,7 @@ impl Dev {
     /// Starts the parts. Returns the listener of the console too, unless `--demo` needs none.
     pub(super) async fn start(options: &Options) -> Result<(Self, Option<TcpListener>)> {
         check_addresses(options)?;
+        // Before anything is made: a wrong path leaves no directory behind.
         let programs = options.envoy.programs()?;
         create_directory(&options.data_dir)?;
         let credentials = Credentials::read_or_create(&options.data_dir)?;
@@ -59,40 +60,36 @@ impl Dev {
 
         let config = authority_config(options, &credentials)?;
         let issuer = config.tokens.issuer.clone();
+        // Before the start, which refuses an issuer other than the installed one.
         adopt_issuer(&config).await?;
         let authority = Authority::start(config).await?;
-        let validator = Validator::builder(format!("http://{}", authority.grpc_address))
-            .bearer(&credentials.gateway)
-            .issuer(&issuer)
-            .audience("gateway")
-            .name("dev gateway")
-            .start()?;
+        let validator = start_validator(&authority, &credentials, &issuer)?;
         spawn_upstream(upstream_listener);
         spawn_gateway(listener, &validator, upstream)?;
-        let envoy = match &programs {
-            Some(programs) => {
-                let parts = envoy::Parts {
-                    authority: authority.grpc_address,
-                    upstream,
-                    issuer: &issuer,
-                    bearer: &credentials.gateway,
-                    directory: &options.data_dir,
-                };
-                let listen = options.envoy.envoy_listen;
-                Some(programs.start(listen, &parts).await?)
-            }
-            None => None,
-        };
-        let dev = Self {
+        let mut dev = Self {
             authority,
             validator,
             issuer,
             gateway,
             upstream,
             credentials,
-            envoy,
+            envoy: None,
         };
+        if let Some(programs) = programs {
+            dev.envoy = Some(dev.start_envoy(&programs, options).await?);
+        }
         Ok((dev, console))
+    }
+
+    async fn start_envoy(&self, programs: &Programs, options: &Options) -> Result<Envoy> {
+        let parts = envoy::Parts {
+            authority: self.authority.grpc_address,
+            upstream: self.upstream,
+            issuer: &self.issuer,
+            bearer: &self.credentials.gateway,
+            directory: &options.data_dir,
+        };
+        programs.start(options.envoy.envoy_listen, &parts).await
     }
 
     /// Plays the demonstration before Envoy if there is one, and before the example gateway otherwise.
@@ -116,6 +113,21 @@ impl Dev {
         self.validator.close().await;
         self.authority.shut_down().await;
     }
+}
+
+/// Starts the gate of the example gateway.
+fn start_validator(
+    authority: &Authority,
+    credentials: &Credentials,
+    issuer: &str,
+) -> Result<Validator> {
+    let validator = Validator::builder(format!("http://{}", authority.grpc_address))
+        .bearer(&credentials.gateway)
+        .issuer(issuer)
+        .audience("gateway")
+        .name("dev gateway")
+        .start()?;
+    Ok(validator)
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener> {
@@ -158,6 +170,7 @@ fn authority_config(options: &Options, credentials: &Credentials) -> Result<Conf
     config.keys.master_key_file = create_master_key(&options.data_dir)?;
     config.callers = credentials.callers();
     if !options.demo {
+        // Only beside the console: the demonstration in the terminal shows no places.
         config.places = first_minute::write_databases(&options.data_dir)?;
         // Its administrators see the gates, and may verify the trail.
         config.server.operators_tenant = Some(first_minute::OPERATORS.into());
@@ -189,6 +202,7 @@ fn spawn_gateway(listener: TcpListener, validator: &Validator, upstream: SocketA
     let mut rules = Rules::from_toml(RULES)?;
     rules.trusted_proxies = TRUSTED_PROXIES.map(str::to_owned).to_vec();
     let gateway = Gateway::new(validator, &rules, upstream.to_string().parse()?)?;
+    // It never drains: it ends with the process, and nobody waits for an answer of it then.
     tokio::spawn(gateway.serve(listener, pending()));
     Ok(())
 }

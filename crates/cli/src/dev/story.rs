@@ -55,6 +55,11 @@ pub(crate) async fn play(
     let acknowledged = begun.elapsed();
     let body = wait_for_refusal(&mut gateway, &token, begun).await?;
     let refused = begun.elapsed();
+    print_times(acknowledged, refused, &body);
+    Ok(())
+}
+
+fn print_times(acknowledged: Duration, refused: Duration, body: &str) {
     println!(
         "revoked      RevokeSession acknowledged, durable, after {}",
         milliseconds(acknowledged)
@@ -68,7 +73,6 @@ pub(crate) async fn play(
         milliseconds(refused),
         milliseconds(refused - acknowledged)
     );
-    Ok(())
 }
 
 /// Returns the first answer of a gate that has a view.
@@ -76,6 +80,8 @@ async fn wait_for_view(gateway: &mut Gateway, token: &str) -> Result<(StatusCode
     let begun = Instant::now();
     loop {
         let (status, body) = gateway.whoami(token).await?;
+        // 503 is the answer of a gate that cannot know yet. The last answer is returned also when
+        // the time is over, so that the message has it.
         if status != StatusCode::SERVICE_UNAVAILABLE || begun.elapsed() > VIEW_TIMEOUT {
             return Ok((status, body));
         }
@@ -133,6 +139,8 @@ async fn wait_for_refusal(gateway: &mut Gateway, token: &str, begun: Instant) ->
             StatusCode::UNAUTHORIZED => return Ok(body),
             // No pause: a sleep would add to the time that the demonstration measures.
             StatusCode::OK if begun.elapsed() < REFUSAL_TIMEOUT => {}
+            // Anything else is no decision about the session: a gate that cannot know must not
+            // count as one that refused.
             status => bail!(
                 "the gateway answered {status} {:?} after the revocation",
                 begun.elapsed()
@@ -166,6 +174,7 @@ impl Gateway {
             .header("host", &self.host)
             .header("authorization", format!("Bearer {token}"))
             .body(Empty::new())?;
+        // The connection takes one request at a time.
         self.sender.ready().await?;
         let response = self.sender.send_request(request).await?;
         let status = response.status();

@@ -91,6 +91,7 @@ impl SigningAuthority {
 
 fn generate_authority() -> Result<Pair> {
     let mut params = CertificateParams::default();
+    // It may sign servers and no further authority: clients refuse a longer chain.
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params
@@ -114,9 +115,11 @@ fn generate_server(authority: &Pair, hosts: &[String]) -> Result<Pair, rcgen::Er
     params
         .distinguished_name
         .push(DnType::CommonName, "Portcullis");
+    // For servers only: as a client's it could name a caller.
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;
     set_dates(&mut params, SERVER_DAYS);
+    // A new key for each certificate: a key that leaked is of no use beyond the end of its own.
     let key = KeyPair::generate()?;
     let certificate = params.signed_by(&key, &issuer)?;
     Ok(Pair {

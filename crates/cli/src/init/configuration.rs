@@ -21,6 +21,7 @@ pub(super) struct Settings<'s> {
 impl Settings<'_> {
     /// The file's text. Fails if an authority would refuse it.
     pub(super) fn render(&self) -> Result<String> {
+        // Read back as an authority reads it: a host or a path that it would refuse is found now.
         let text = self.write();
         let config: Config =
             toml::from_str(&text).map_err(|error| Failure::usage(error.message()))?;
@@ -34,6 +35,7 @@ impl Settings<'_> {
     }
 
     fn write(&self) -> String {
+        // Written by hand and not serialized, because the comments are what a first reader needs.
         let mut text = format!(
             "# A configuration for `portcullis serve`, made by `portcullis init`.\n\
              # docs/reference/configuration.md lists every key; what is not here has its default.\n\n\
@@ -79,6 +81,7 @@ impl Settings<'_> {
 
 /// A string of TOML.
 fn quoted(text: &str) -> String {
+    // The library knows what has to be escaped. A path or an issuer may contain a quotation mark.
     toml::Value::String(text.to_owned()).to_string()
 }
 

@@ -100,6 +100,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     ];
     let directory = std::path::absolute(&options.directory)?;
     write_all(options, place, &directory, &callers)?;
+    // An error of the output is returned after the steps, because the files are in place by now.
     let printed = options.shown.printer().list(&callers);
     print_next_steps(options, place, &directory);
     printed
@@ -143,11 +144,28 @@ fn write_files(
     let certificates = Certificates::generate(&all_hosts(options))?;
     certificates.write(&part.join("tls"))?;
 
-    let issuer = options.issuer.as_deref().unwrap_or_default();
+    let configuration = configuration(options, place, directory, callers)?;
+    write_private(&part.join("portcullis.toml"), &configuration)?;
+
+    match options.group.as_deref().or(place.default_group()) {
+        // Before the files get their place, so that the service never finds a file that it may not
+        // read.
+        Some(group) => place::share(part, group),
+        None => Ok(()),
+    }
+}
+
+fn configuration(
+    options: &Options,
+    place: Place,
+    directory: &Path,
+    callers: &[Caller],
+) -> Result<String> {
     let default_store = place.default_store(directory);
     let settings = configuration::Settings {
+        // Every path is of the final directory: the part gets that name when it is whole.
         directory,
-        issuer,
+        issuer: options.issuer.as_deref().unwrap_or_default(),
         grpc_listen: options.grpc_listen,
         http_listen: options.http_listen,
         store_url: options.store_url.as_deref().unwrap_or(&default_store),
@@ -156,16 +174,12 @@ fn write_files(
             .map(|caller| (caller.name, digest(&caller.bearer), caller.role_words()))
             .collect(),
     };
-    write_private(&part.join("portcullis.toml"), &settings.render()?)?;
-
-    match options.group.as_deref().or(place.default_group()) {
-        Some(group) => place::share(part, group),
-        None => Ok(()),
-    }
+    settings.render()
 }
 
 fn renew_certificate(options: &Options) -> Result<()> {
     let tls = options.directory.join("tls");
+    // Signed by the authority that gates already trust, so none of them has to be told.
     let certificates = Certificates::read_authority(&tls)?.issue(&all_hosts(options))?;
     certificates.write_server(&tls)?;
     note("a running authority takes the new certificate within 5 s");

@@ -50,6 +50,7 @@ impl Place {
         let names = match list(directory) {
             Ok(names) => names,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Self::New),
+            // Not looked into further: what cannot be read may hold an installation.
             Err(_) => return Err(refusal(directory, "is no directory that can be used")),
         };
         if names.is_empty() {
@@ -58,6 +59,8 @@ impl Place {
         let only_samples = names
             .iter()
             .all(|name| SAMPLES.iter().any(|sample| name == sample));
+        // By the placeholder and not by the name: an operator's own configuration has the same
+        // name.
         if only_samples && is_sample(&directory.join(CONFIGURATION)) {
             return Ok(Self::Packaged);
         }
@@ -85,6 +88,7 @@ impl Place {
         match self {
             Self::New => fs::rename(part, directory)?,
             Self::Packaged => {
+                // File by file, because the package's own directory has to stay.
                 for name in PARTS {
                     fs::rename(part.join(name), directory.join(name))?;
                 }
@@ -100,6 +104,8 @@ pub(super) fn share(directory: &Path, group: &str) -> Result<()> {
     let id = find_group(group)?;
     for (name, mode) in SHARED {
         let file = directory.join(name);
+        // The group first. With the wider mode first, the group of the person who runs `init` could
+        // read the key for a moment.
         chown(&file, None, Some(id))?;
         fs::set_permissions(&file, fs::Permissions::from_mode(mode))?;
     }

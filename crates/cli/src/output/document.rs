@@ -38,6 +38,8 @@ pub(crate) enum Document {
 impl Document {
     /// A message of the contract, by the name of its type in `portcullis.v1`.
     pub(crate) fn of_message<M: Message>(name: &str, message: &M) -> Result<Self> {
+        // Through its bytes, so that no field needs code here: what the contract gets is in the
+        // output at once.
         let bytes = message.encode_to_vec();
         let dynamic = DynamicMessage::decode(descriptor(name)?, bytes.as_slice());
         let dynamic = dynamic.map_err(|error| Failure::failed(error.to_string()))?;
@@ -77,6 +79,8 @@ pub(crate) fn read_message<M: Message + Default>(name: &str, text: &str) -> Resu
     // JSON is YAML too.
     let value: Value = serde_saphyr::from_str(text)
         .map_err(|error| Failure::usage(format!("neither JSON nor YAML: {error}")))?;
+    // Unknown fields are refused, which is the default: a misspelt rule must not be left out in
+    // silence.
     let dynamic = DynamicMessage::deserialize(descriptor(name)?, value)
         .map_err(|error| Failure::usage(error.to_string()))?;
     let message = dynamic.transcode_to();
@@ -89,6 +93,7 @@ pub(super) struct Quoted<'v>(pub(super) &'v Value);
 impl Serialize for Quoted<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.0 {
+            // Only those: plain scalars are easier to read and to edit.
             Value::String(text) if text.chars().any(is_hostile) => {
                 DoubleQuoted(text).serialize(serializer)
             }

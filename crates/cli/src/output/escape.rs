@@ -40,6 +40,7 @@ impl<F: Formatter> Formatter for EscapingFormatter<F> {
     }
 
     fn begin_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
+        // All of these are passed on, because the trait's own are those of the compact form.
         self.0.begin_array(writer)
     }
 
@@ -88,6 +89,7 @@ impl<F: Formatter> Formatter for EscapingFormatter<F> {
 fn utf16_escape(character: char) -> String {
     let mut units = [0; 2];
     let mut escape = String::new();
+    // JSON's escapes have 16 bits. A character beyond them is a pair.
     for unit in character.encode_utf16(&mut units) {
         write!(escape, "\\u{unit:04x}").expect("a string takes everything");
     }
@@ -98,6 +100,8 @@ fn utf16_escape(character: char) -> String {
 pub(super) fn escape_quoted(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
+        // Inside of quotes the library has escaped line ends itself. Those that are left separate
+        // lines of the document.
         if character == '\n' || !is_hostile(character) {
             escaped.push(character);
         } else {

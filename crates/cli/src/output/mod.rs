@@ -103,6 +103,7 @@ impl Printer {
             Format::Json => write_out(&json_line(&record.document()?)?),
             Format::Yaml => {
                 let text = yaml(&record.document()?)?;
+                // The mark between documents: a reader of the stream sees where a record ends.
                 write_out(&format!("---\n{text}"))
             }
         }
@@ -137,6 +138,7 @@ pub(crate) fn json(data: &impl Serialize) -> Result<String> {
         serde_json::Serializer::with_formatter(&mut bytes, EscapingFormatter::pretty());
     serialized(data.serialize(&mut serializer))?;
     bytes.push(b'\n');
+    // Nothing is lost: the serializer writes UTF-8.
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -151,6 +153,7 @@ pub(crate) fn json_line(data: &impl Serialize) -> Result<String> {
 }
 
 fn yaml(data: &impl Serialize) -> Result<String> {
+    // By way of JSON, so that both forms have the same fields and names.
     let value = serialized(serde_json::to_value(data))?;
     let text = serde_saphyr::to_string(&Quoted(&value))
         .map_err(|error| Failure::failed(error.to_string()))?;
@@ -196,5 +199,6 @@ fn finish(written: io::Result<()>) -> Result<()> {
 
 /// Tells the person something that is no data. Nobody reads it if standard error is closed.
 pub(crate) fn note(text: &str) {
+    // No reason to fail: the change that it tells of may have been made.
     drop(writeln!(anstream::stderr(), "{text}"));
 }

@@ -11,6 +11,7 @@ const TICK: Duration = Duration::from_millis(120);
 pub(crate) fn bar(total: u64, what: &'static str) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(total), target());
     let template = "{msg} {wide_bar} {pos} of {len}";
+    // Without its style the bar only looks different.
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
     }

@@ -30,6 +30,7 @@ impl Table {
     pub(crate) fn render(&self) -> String {
         let mut text = String::new();
         for (index, line) in self.inner.lines().enumerate() {
+            // The library pads every cell. Spaces at the ends of a line would be copied with it.
             let line = line.strip_prefix(' ').unwrap_or(&line).trim_end();
             if index == 0 {
                 text.push_str(&format!("{BOLD}{line}{BOLD:#}\n"));
@@ -48,6 +49,7 @@ pub(crate) fn details(lines: &[(&'static str, String)]) -> String {
     let width = width.unwrap_or_default();
     let mut text = String::new();
     for (label, value) in lines {
+        // By hand, because the escapes of the style would count as characters of the width.
         let padding = width - label.chars().count();
         text.push_str(&format!("{BOLD}{label}{BOLD:#}{:padding$}  {value}\n", ""));
     }

@@ -20,6 +20,7 @@ pub(crate) fn is_hostile(character: char) -> bool {
 
 /// The text with hostile characters written out, as in `\u{1b}`.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
+    // Almost all texts are harmless, and are not copied.
     if !text.chars().any(is_hostile) {
         return Cow::Borrowed(text);
     }

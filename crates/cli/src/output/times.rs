@@ -71,6 +71,7 @@ pub(crate) fn parse_duration(text: &str) -> Result<WireDuration, String> {
         .parse()
         .map_err(|_| "write a duration such as 30m, 12h or 7d".to_owned())?;
     let length = span
+        // Months and years have no fixed length, so they are refused.
         .to_duration(SpanRelativeTo::days_are_24_hours())
         .map_err(|_| "write it in days, hours, minutes or seconds".to_owned())?;
     if length.is_negative() {
@@ -120,6 +121,7 @@ fn parse_absolute(text: &str) -> Option<Timestamp> {
 
 fn parse_relative(text: &str) -> Option<Timestamp> {
     let span: Span = text.parse().ok()?;
+    // Minus a negative span lies ahead, and nothing that is listed is from there.
     if span.is_negative() {
         return None;
     }

@@ -26,6 +26,7 @@ pub(crate) trait Word: Copy + Send + Sync + TryFrom<i32> + 'static {
 /// The word of a value as it is on the wire. `-` stands for none, and for one of a newer authority.
 pub(crate) fn word<W: Word>(value: i32) -> String {
     match W::try_from(value) {
+        // The value 0 of every enumeration means that nothing was said.
         Ok(known) if known.contract_name() != format!("{}UNSPECIFIED", W::PREFIX) => known.word(),
         _ => "-".to_owned(),
     }
@@ -33,6 +34,7 @@ pub(crate) fn word<W: Word>(value: i32) -> String {
 
 /// Reads the word of an enumeration from a command line.
 pub(crate) fn parser<W: Word>() -> impl TypedValueParser<Value = W> {
+    // Made of the contract's own names, so that help, parser and tables cannot differ.
     let words = W::ALL.iter().map(|value| value.word());
     PossibleValuesParser::new(words).map(|word| {
         let named = W::ALL.iter().find(|value| value.word() == word);

@@ -10,6 +10,8 @@ use serde::Deserialize;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
+// A sealed address and a session cookie have up to 8 KiB each. The rest is for other cookies and
+// for headers of proxies.
 /// The most bytes of a request's header.
 const HEADER_BYTES_MAX: usize = 32 * 1_024;
 /// The most header fields of one request.
@@ -27,8 +29,8 @@ pub struct LimitsConfig {
     pub connections_max: usize,
     /// Live receipts that browsers follow at a time. Beyond it a page shows the count of its answer only.
     pub receipts_max: usize,
-    /// Longest time for a page, from the end of its header to the start of its answer; for a TLS handshake; and for a call
-    /// to the authority.
+    /// Longest time for a call to the authority, and for a TLS handshake. A page has twice as long, from the end of its
+    /// header to the start of its answer.
     #[serde(with = "humantime_serde")]
     pub request_timeout: Duration,
     /// Longest time that a connection may wait for the next request.

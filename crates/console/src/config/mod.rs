@@ -59,6 +59,8 @@ impl Config {
     /// The first invalid setting.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.server.check()?;
+        // Made and dropped: the builder checks the settings, and opens no connection before it is
+        // started.
         let _builder = self.validator()?;
         self.session.check()?;
         self.limits.check()

@@ -60,6 +60,8 @@ impl ServerConfig {
             let problem = "must be a loopback address: set TLS files, or server.insecure = true";
             return Err(ConfigError::new("server.listen", problem));
         }
+        // The way back from a sign-in is this text with a path behind it, so it must have no path
+        // of its own.
         if let Some(url) = &self.public_url
             && !is_origin(url)
         {
@@ -83,6 +85,7 @@ impl ServerConfig {
             return Ok(None);
         };
         let key = "server.style_sheet_file";
+        // Read once, at the start: its hash is a part of its address, which browsers keep for good.
         let text = fs::read(file).map_err(|error| ConfigError::new(key, error.to_string()))?;
         if text.len() > STYLE_SHEET_BYTES_MAX || std::str::from_utf8(&text).is_err() {
             let problem = format!("must be CSS in UTF-8, at most {STYLE_SHEET_BYTES_MAX} bytes");
@@ -121,6 +124,8 @@ fn is_origin_byte(byte: u8) -> bool {
 
 /// Whether a text is a scheme and a host, with or without a port.
 fn is_origin(text: &str) -> bool {
+    // The parser gives an origin the path `/`, so a slash that was written has to be found in the
+    // text.
     if text.len() > ORIGIN_BYTES_MAX || !text.bytes().all(is_origin_byte) || text.ends_with('/') {
         return false;
     }

@@ -68,6 +68,8 @@ impl SessionConfig {
         location.push(if location.contains('?') { '&' } else { '?' });
         location.push_str(&self.return_parameter);
         location.push('=');
+        // Without a public URL the way back is a path. That is enough for a sign-in page on the
+        // same host.
         let back = format!("{}{target}", public_url.unwrap_or_default());
         location.extend(utf8_percent_encode(&back, PARAMETER));
         location
@@ -96,6 +98,8 @@ fn check_address(key: &str, address: &str) -> Result<(), ConfigError> {
 }
 
 fn is_address_byte(byte: u8) -> bool {
+    // A `#` would move the way back into the fragment, which no server sees. Whoever needs one of
+    // the other characters writes it encoded.
     byte.is_ascii_graphic() && !b"\"#<>\\^`{|}'".contains(&byte)
 }
 

@@ -28,6 +28,7 @@ pub(super) fn is_reason(status: &Status, reason: v1::ErrorReason) -> bool {
     let Some(info) = status.get_details_error_info() else {
         return false;
     };
+    // The reason travels without the prefix that it has in the contract's enumeration.
     let name = reason.as_str_name();
     name.strip_prefix("ERROR_REASON_") == Some(&*info.reason)
 }

@@ -6004,7 +6004,7 @@ pub struct ValidatorStatus {
     /// confirmed. It can prove no newer view by this stream. Unset: none yet.
     #[prost(message, optional, tag = "11")]
     pub freshness: ::core::option::Option<::prost_types::Duration>,
-    /// Number of revisions that it has not confirmed yet.
+    /// Number of revisions, up to the last that changes something for a gate, that it has not confirmed yet.
     #[prost(uint64, tag = "12")]
     pub lag: u64,
     /// Its clock minus the database's, as the last beat found them, late by the time that the probe was under way. Unset:

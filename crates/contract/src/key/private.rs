@@ -40,6 +40,8 @@ impl PrivateKey {
         let pair = match algorithm {
             Algorithm::Ed25519 => Ed25519KeyPair::generate().map(Pair::Ed25519),
             Algorithm::Es256 => {
+                // RFC 7518, section 3.4: r and s of a fixed length. The other form of the library
+                // is ASN.1.
                 EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING).map(Pair::Es256)
             }
             Algorithm::Rs256 => rsa::KeyPair::generate(RSA_KEY_SIZE).map(Pair::Rs256),

@@ -81,6 +81,7 @@ pub(super) fn parse(algorithm: Algorithm, public: &[u8]) -> Result<ParsedPublicK
     let verification: &'static dyn VerificationAlgorithm = match algorithm {
         Algorithm::Ed25519 => &ED25519,
         Algorithm::Es256 => &ECDSA_P256_SHA256_FIXED,
+        // The library has no verification with our upper bound. `is_rsa_key` has it.
         Algorithm::Rs256 => &RSA_PKCS1_2048_8192_SHA256,
     };
     // For P-256 this is where a point beside the curve is refused.

@@ -52,6 +52,16 @@ fn modulus(bytes: usize) -> Vec<u8> {
 const F4: &[u8] = &[1, 0, 1];
 
 #[test]
+fn the_id_of_a_key_is_of_the_letters_of_base64url() {
+    for id in ["a", "-", "_", "A-z_9"] {
+        assert!(KeyId::parse(id).is_ok(), "{id}");
+    }
+    for id in ["", "a b", "a.b", "ä", "a/b", "a=", "a+b"] {
+        assert!(KeyId::parse(id).is_err(), "{id}");
+    }
+}
+
+#[test]
 fn a_key_survives_its_encodings() {
     for algorithm in Algorithm::ALL {
         let private = PrivateKey::generate(algorithm);

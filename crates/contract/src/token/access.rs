@@ -129,6 +129,7 @@ impl WireClaims {
 
     fn into_claims(self) -> Option<Claims> {
         // Serial 0 is no credential: nothing could revoke a token that names it.
+        // Nor is there a life that ends before it begins. No authority signs such a token.
         if self.serial == 0 || self.exp <= self.iat {
             return None;
         }

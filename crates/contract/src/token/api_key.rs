@@ -127,6 +127,7 @@ impl TokenClaims for ApiKeyClaims {
 
     fn from_json(json: &[u8], expected: &Expected) -> Result<Self, Rejection> {
         let claims: WireClaims = serde_json::from_slice(json).map_err(|_| Rejection::Malformed)?;
+        // Before the other claims, which may have a form of another issuer.
         expected.check(&claims.iss, &claims.aud)?;
         claims.into_claims().ok_or(Rejection::Malformed)
     }

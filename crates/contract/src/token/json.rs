@@ -59,6 +59,7 @@ impl<'de> Visitor<'de> for UniqueVisitor {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Unique, A::Error> {
+        // The depth needs no bound of our own: the parser refuses what is nested too deeply.
         while seq.next_element::<Unique>()?.is_some() {}
         Ok(Unique)
     }

@@ -62,6 +62,8 @@ impl Signer {
     /// # Errors
     /// When the cryptographic library fails.
     pub fn sign_json(&self, typ: &str, claims: &[u8]) -> Result<String, SignError> {
+        // The key names the algorithm here too. A caller that chose it could sign what no gate
+        // accepts.
         let header = json::to_json(&Header {
             typ,
             alg: self.key.algorithm().jose_name(),
@@ -80,6 +82,7 @@ impl Signer {
 /// verified: it only tells a gate that takes both kinds which check to make.
 #[must_use]
 pub fn claimed_kind(token: &str) -> Option<CredentialKind> {
+    // Bounded here as well: nobody has verified this text yet.
     if token.len() > ACCESS_TOKEN_BYTES_MAX {
         return None;
     }
@@ -117,6 +120,7 @@ pub fn verify_as<C: TokenClaims>(
     if token.len() > ACCESS_TOKEN_BYTES_MAX {
         return Err(Rejection::Oversized);
     }
+    // From the right, so that a fourth part stays in the claims, where base64 refuses its dot.
     let (message, signature) = token.rsplit_once('.').ok_or(Rejection::Malformed)?;
     let (header, claims) = message.split_once('.').ok_or(Rejection::Malformed)?;
 

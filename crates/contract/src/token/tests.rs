@@ -85,6 +85,45 @@ fn claims() -> Claims {
     }
 }
 
+#[test]
+fn a_token_says_which_kind_it_claims_to_be() {
+    let token = |typ: &str| {
+        let header = format!(r#"{{"typ":"{typ}","alg":"EdDSA","kid":"k1"}}"#);
+        format!("{}.claims.signature", URL_SAFE_NO_PAD.encode(header))
+    };
+    assert_eq!(
+        claimed_kind(&token("at+jwt")),
+        Some(CredentialKind::Session)
+    );
+    assert_eq!(claimed_kind(&token("ak+jwt")), Some(CredentialKind::ApiKey));
+    assert_eq!(claimed_kind(&token("JWT")), None);
+    assert_eq!(claimed_kind("at+jwt"), None);
+
+    let padded = |bytes: usize| format!("{:x<bytes$}", token("at+jwt"));
+    let largest = padded(ACCESS_TOKEN_BYTES_MAX);
+    assert_eq!(claimed_kind(&largest), Some(CredentialKind::Session));
+    assert_eq!(claimed_kind(&padded(ACCESS_TOKEN_BYTES_MAX + 1)), None);
+}
+
+#[test]
+fn a_text_as_large_as_a_token_may_be_is_read() {
+    let verify = |bytes: usize| {
+        let text = "x".repeat(bytes);
+        verify(&text, &FIXTURES[0].view, &expected()).map(drop)
+    };
+    let largest = 8 * 1_024;
+    assert_eq!(verify(largest), Err(Rejection::Malformed));
+    assert_eq!(verify(largest + 1), Err(Rejection::Oversized));
+}
+
+#[test]
+fn the_claims_of_a_session_name_it_and_its_times() {
+    let claims = claims();
+    assert_eq!(claims.credential_id(), claims.session_id.to_string());
+    assert_eq!(claims.issued_at(), 1_000);
+    assert_eq!(claims.expires_at(), Some(2_000));
+}
+
 fn expected() -> Expected {
     Expected {
         issuer: "https://issuer".into(),

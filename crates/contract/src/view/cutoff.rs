@@ -18,6 +18,7 @@ impl CutoffState {
     #[must_use]
     pub fn new(revision: Revision, exempt: Option<Serial>) -> Self {
         let unexempted = match exempt {
+            // Nothing cuts off the exempted credential so far.
             Some(_) => Revision(0),
             None => revision,
         };

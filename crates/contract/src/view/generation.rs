@@ -58,6 +58,8 @@ impl Generation {
     /// Adds everything that `other` revokes.
     pub(super) fn unite(&mut self, other: &Self) {
         self.revoked.unite(&other.revoked);
+        // A merge does not depend on its order, and the order of a map differs from process to
+        // process.
         for (serial, state) in other.users.iter() {
             self.cut(Scope::User(UserSerial(*serial)), *state);
         }

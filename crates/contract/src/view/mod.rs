@@ -172,6 +172,8 @@ impl View {
     /// Adds the revocations of `other` that no turn forgets: API keys, their cutoffs, and distrusted signing keys.
     #[must_use]
     pub fn with_permanent_of(&self, other: &Self) -> Self {
+        // Only what refuses is taken over. A key that the other history trusts proves nothing in
+        // this one.
         let mut united = self.clone();
         united.permanent.unite(&other.permanent);
         for id in &other.distrusted {
@@ -219,6 +221,8 @@ impl View {
     }
 
     fn trust(&mut self, key: VerificationKey) {
+        // One `kid` is one key. The first one stays, so that a later entry cannot put another key
+        // under the name of a trusted one.
         let known = self.trusted.iter().any(|trusted| trusted.id == key.id);
         // Distrust is for good: otherwise a replayed entry could bring a stolen key back.
         if !known && !self.distrusts(&key.id) {

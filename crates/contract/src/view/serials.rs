@@ -60,6 +60,7 @@ impl SerialSet {
         for (index, added) in other.blocks.iter() {
             let block = match self.blocks.get(index) {
                 Some(block) => Arc::new(&**block | &**added),
+                // A block that only the other set has is shared and not copied.
                 None => Arc::clone(added),
             };
             self.blocks.insert_mut(*index, block);

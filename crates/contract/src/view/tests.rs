@@ -267,5 +267,118 @@ fn entries_of_all_generations_are_counted() {
     ]);
     assert_eq!(view.revoked_count(), 3 + 2 + 5);
     assert_eq!(view.entries(), 10 + 3);
-    assert!(view.bytes() > 0);
+}
+
+#[test]
+fn a_view_is_as_large_as_its_generations_together() {
+    let user = |kind, number| Change::Cut {
+        credential: kind,
+        scope: Scope::User(UserSerial(number)),
+        exempt: None,
+    };
+    let previous = vec![user(SESSION, 1)];
+    let permanent = vec![
+        user(CredentialKind::ApiKey, 1),
+        user(CredentialKind::ApiKey, 2),
+    ];
+    let current = (1..5).map(|number| user(SESSION, number)).collect();
+    let view = applied(&[previous, vec![Change::Turn], permanent, current]);
+    assert_eq!(view.entries(), 1 + 2 + 4);
+    let one = applied(&[vec![user(SESSION, 1)]]).bytes();
+    assert!(one > 0);
+    assert_eq!(view.bytes(), 7 * one);
+}
+
+#[test]
+fn serials_and_cutoffs_both_take_room() {
+    let serials = || vec![revoke(&[1, 2, 1 << 30])];
+    let cutoffs = || {
+        vec![
+            cut(Scope::User(UserSerial(5)), None),
+            cut(Scope::Tenant(TenantSerial(3)), None),
+        ]
+    };
+    let revoked = applied(&[serials()]).bytes();
+    let in_one_block = applied(&[vec![revoke(&[1, 2])]]).bytes();
+    assert!(in_one_block > 0);
+    assert!(revoked > in_one_block);
+    let both = applied(&[serials(), cutoffs()]);
+    assert_eq!(both.bytes(), revoked + applied(&[cutoffs()]).bytes());
+    assert_eq!(both.entries(), 3 + 2);
+}
+
+#[test]
+fn what_no_turn_forgets_is_united() {
+    let kind = CredentialKind::ApiKey;
+    let revoked = |serials: &[u64]| Change::Revoke {
+        credential: kind,
+        serials: serials.iter().copied().map(Serial).collect(),
+    };
+    let cut = |scope| Change::Cut {
+        credential: kind,
+        scope,
+        exempt: None,
+    };
+    let one = applied(&[vec![revoked(&[1, 2]), cut(Scope::User(UserSerial(5)))]]);
+    let other = applied(&[vec![
+        revoked(&[2, 3, 1 << 40]),
+        cut(Scope::Tenant(TenantSerial(9))),
+    ]]);
+    let united = one.with_permanent_of(&other);
+    for serial in [1, 2, 3, 1 << 40] {
+        assert!(united.is_revoked(kind, &subject(serial, 9)), "{serial}");
+    }
+    assert_eq!(united.revoked_count(), 4);
+    let of_tenant = Subject {
+        user: UserSerial(6),
+        tenant: TenantSerial(9),
+        ..subject(7, 0)
+    };
+    assert!(united.is_cut(kind, &subject(7, 0)), "by the first");
+    assert!(united.is_cut(kind, &of_tenant), "by the other");
+    assert!(!one.is_cut(kind, &of_tenant));
+
+    // Each kind of cutoff is worth keeping.
+    for scope in [
+        Scope::User(UserSerial(5)),
+        Scope::Tenant(TenantSerial(9)),
+        Scope::Everyone,
+    ] {
+        assert!(applied(&[vec![cut(scope)]]).has_permanent(), "{scope:?}");
+    }
+}
+
+#[test]
+fn the_greatest_serial_survives_its_encoding() {
+    let mut set = SerialSet::default();
+    set.extend(&[Serial(u64::MAX), Serial(1)]);
+    let decoded = SerialSet::decode(&set.encode()).expect("our own encoding");
+    assert!(decoded.contains(Serial(u64::MAX)));
+    assert_eq!(decoded.len(), 2);
+}
+
+#[test]
+fn a_rebased_view_revokes_the_same_at_another_position() {
+    let view = applied(&[vec![revoke(&[1])]]);
+    let position = Position {
+        incarnation: Incarnation([8; 16]),
+        revision: Revision(5),
+        ..view.position()
+    };
+    let rebased = view.rebased(position);
+    assert_eq!(rebased.position(), position);
+    assert!(rebased.is_revoked(SESSION, &subject(1, 0)));
+}
+
+#[test]
+fn keys_that_are_revoked_or_distrusted_stay_through_all_turns() {
+    assert!(!view().has_permanent());
+    assert!(!applied(&[vec![revoke(&[1])]]).has_permanent());
+    let revoked = Change::Revoke {
+        credential: CredentialKind::ApiKey,
+        serials: vec![Serial(1)],
+    };
+    assert!(applied(&[vec![revoked]]).has_permanent());
+    let distrust = Change::Distrust(KeyId::parse("k1").expect("an id"));
+    assert!(applied(&[vec![trusted("k1")], vec![distrust]]).has_permanent());
 }

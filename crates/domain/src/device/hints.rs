@@ -58,6 +58,7 @@ impl ClientHints {
         if brands.is_empty() {
             brands = parse_brands(&self.brands);
         }
+        // The sort is stable: of two brands of one rank the first in the browser's list counts.
         brands.sort_by_key(|(brand, _)| vagueness(brand));
         let (brand, version) = brands.into_iter().next()?;
         let name = match brand.as_str() {

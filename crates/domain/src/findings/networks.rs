@@ -40,6 +40,7 @@ impl DeviceNetworks {
             network: prefix(ip),
             at: now,
         });
+        // The network of the other version stays: a household has one of each.
         if ip.to_canonical().is_ipv4() {
             self.v4 = seen;
         } else {

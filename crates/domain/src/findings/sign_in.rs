@@ -261,6 +261,7 @@ impl SignInObservation {
 
         // Coordinates are the middles of areas. The shortest way between the two areas gives the benefit of the doubt.
         let accuracy = f64::from(start.accuracy_km) + f64::from(end.accuracy_km);
+        // Areas that overlap have no distance.
         let distance = (start.distance_km(end) - accuracy).max(0.0);
         let elapsed = self.at.since(*at);
         let possible = TRAVEL_KM_PER_HOUR_MAX * elapsed.as_secs_f64() / 3600.0;

@@ -240,6 +240,24 @@ fn nobody_travels_faster_than_an_aircraft() {
 }
 
 #[test]
+fn a_private_network_is_known_where_an_operator_s_database_has_its_place() {
+    let private = |address: &str, place: Place| {
+        let sign_in = elsewhere(address, place);
+        let mut footprints = sign_in.footprints().into_iter();
+        footprints
+            .find(|footprint| footprint.kind == FootprintKind::PrivateNetwork)
+            .map(|footprint| footprint.value)
+    };
+    assert_eq!(
+        private("10.0.0.7", berlin()).as_deref(),
+        Some("10.0.0.0/24")
+    );
+    assert_eq!(private("10.0.0.7", Place::default()), None);
+    assert_eq!(private("9.9.9.9", berlin()), None, "a public one");
+    assert_eq!(private("9.9.9.9", Place::default()), None);
+}
+
+#[test]
 fn a_network_and_a_household_do_not_travel() {
     let home = "2a02:8109:9a00::1";
     let seen = |addresses: &[&str]| {

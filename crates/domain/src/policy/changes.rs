@@ -23,6 +23,7 @@ impl Policy {
     pub fn changes(&self, next: &Self) -> Details {
         let old = self.fields();
         let new = next.fields();
+        // From both: a field that is unset on one side is in one list only.
         let names: BTreeSet<_> = old.keys().chain(new.keys()).collect();
 
         let mut changes = Details::new();
@@ -39,6 +40,7 @@ impl Policy {
                 unlisted += 1;
             }
         }
+        // A reader must see that the list is not whole.
         if unlisted > 0 {
             changes.insert(MORE.to_owned(), unlisted.to_string());
         }
@@ -113,6 +115,18 @@ mod tests {
     };
 
     type Change = fn(&mut Policy);
+
+    #[test]
+    fn a_long_value_is_cut_off_between_two_letters() {
+        let shown = |value: String| text(Some(&Value::String(value)));
+        let longest = "x".repeat(VALUE_BYTES_MAX);
+        assert_eq!(shown(longest.clone()), longest);
+        assert_eq!(shown(format!("{longest}y")), format!("{longest}…"));
+
+        // The letter of two bytes would end behind the bound.
+        let before = "x".repeat(VALUE_BYTES_MAX - 1);
+        assert_eq!(shown(format!("{before}é")), format!("{before}…"));
+    }
 
     #[test]
     fn each_changed_field_is_named_as_the_contract_names_it() {

@@ -41,6 +41,79 @@ fn fields(policy: &Policy) -> Vec<String> {
 }
 
 #[test]
+fn durations_are_bounded_in_days() {
+    let days = |days: u32| Duration::from_secs(86_400) * days;
+    assert_eq!(DURATION_MAX, days(3_660));
+    assert_eq!(ACCESS_TOKEN_LIFETIME_MAX, days(366));
+}
+
+#[test]
+fn a_problem_names_the_bound() {
+    let problems = limits(|l| l.access_token_lifetime = Some(Duration::MAX)).validate();
+    let (_, problem) = problems.expect_err("too long").swap_remove(0);
+    assert_eq!(problem, "must be from 1 second to 366 days");
+}
+
+#[test]
+fn as_many_overrides_and_classes_as_allowed_are_good() {
+    let mut policy = limits(|l| l.required_acr = vec!["a".into(); ACRS_MAX]);
+    for number in 0..USER_OVERRIDES_MAX {
+        let user = user(&number.to_string());
+        policy.user_overrides.insert(user, UserOverride::default());
+    }
+    assert_eq!(fields(&policy), [""; 0]);
+    policy
+        .user_overrides
+        .insert(user("one more"), UserOverride::default());
+    assert_eq!(fields(&policy), ["user_overrides"]);
+}
+
+#[test]
+fn limits_say_how_long_a_token_lives_and_how_many_sessions_there_are() {
+    let unset = limits(|_| ()).limits;
+    assert_eq!(unset.access_token_lifetime(HOUR), HOUR);
+    assert!(unset.session_limit().is_none());
+
+    let set = overridden(|_| ()).limits;
+    assert_eq!(set.access_token_lifetime(DAY), HOUR);
+    assert_eq!(set.access_token_lifetime(SECOND), SECOND);
+    let limit = set.session_limit().expect("a limit");
+    assert_eq!((limit.sessions_max, limit.at_limit), (5, set.at_limit));
+}
+
+#[test]
+fn each_violation_names_its_field_and_says_its_reason() {
+    let cases = [
+        (PolicyViolation::AcrMissing, "required_acr", "context class"),
+        (
+            PolicyViolation::RememberMeForbidden,
+            "remember_me_allowed",
+            "remembered sessions",
+        ),
+        (
+            PolicyViolation::TooOld,
+            "session_lifetime_max",
+            "maximum lifetime",
+        ),
+        (
+            PolicyViolation::LifetimeShortened,
+            "session_lifetime",
+            "policy's lifetime",
+        ),
+        (PolicyViolation::Idle, "idle_timeout", "idle"),
+        (
+            PolicyViolation::TooMany,
+            "sessions_max",
+            "number of sessions",
+        ),
+    ];
+    for (violation, rule, words) in cases {
+        assert_eq!(violation.rule(), rule);
+        assert!(violation.describe().contains(words), "{rule}");
+    }
+}
+
+#[test]
 fn what_types_cannot_say_is_refused_with_its_field() {
     let cases = [
         (Policy::default(), ""),

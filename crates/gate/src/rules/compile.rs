@@ -54,18 +54,7 @@ impl Rules {
             None => None,
         };
         let common = Common::new(self, signer.is_some())?;
-        require(
-            self.rules.len() <= RULES_MAX,
-            "rules",
-            &format!("must be at most {RULES_MAX}"),
-        )?;
-        let mut rules = Vec::with_capacity(self.rules.len());
-        for (index, rule) in self.rules.iter().enumerate() {
-            let ruling = common
-                .compile(index, rule)
-                .map_err(|error| error.within(&format!("rules[{index}]")))?;
-            rules.push(ruling);
-        }
+        let rules = common.compile_all(&self.rules)?;
         // A rule that never decides is a mistake of order, and the rule before it may be more open.
         overlap::check(&rules)?;
         Ok(CompiledRules {
@@ -141,26 +130,26 @@ impl<'a> Common<'a> {
         }
     }
 
+    fn compile_all(&self, rules: &[Rule]) -> Result<Vec<Ruling>, RulesError> {
+        let too_many = format!("must be at most {RULES_MAX}");
+        require(rules.len() <= RULES_MAX, "rules", &too_many)?;
+        let mut compiled = Vec::with_capacity(rules.len());
+        for (index, rule) in rules.iter().enumerate() {
+            let ruling = self
+                .compile(index, rule)
+                .map_err(|error| error.within(&format!("rules[{index}]")))?;
+            compiled.push(ruling);
+        }
+        Ok(compiled)
+    }
+
     /// Checks a rule. Keys of errors begin at the rule.
     fn compile(&self, index: usize, rule: &Rule) -> Result<Ruling, RulesError> {
         let host = HostPattern::parse(rule.host.as_deref())
             .map_err(|problem| RulesError::new("host", problem))?;
-        require(
-            rule.path.len() <= PATH_BYTES_MAX,
-            "path",
-            &format!("must be at most {PATH_BYTES_MAX} bytes"),
-        )?;
-        let path = PathPattern::parse(&rule.path, rule.access == Access::Public)
-            .map_err(|problem| RulesError::new("path", problem))?;
+        let path = parse_path(rule)?;
         self.check_meaning(rule)?;
-
-        let own_sign_in = self.parse_sign_in(rule.sign_in.as_deref())?;
-        let sign_in = match rule.access {
-            Access::Session | Access::Either if rule.redirect => {
-                own_sign_in.or_else(|| self.sign_in.clone())
-            }
-            _ => None,
-        };
+        let sign_in = self.choose_sign_in(rule)?;
         Ok(Ruling {
             index: Some(index),
             host,
@@ -178,6 +167,18 @@ impl<'a> Common<'a> {
         })
     }
 
+    /// Returns the sign-in address for a rule's requests, if navigations are redirected.
+    fn choose_sign_in(&self, rule: &Rule) -> Result<Option<SignIn>, RulesError> {
+        let own = self.parse_sign_in(rule.sign_in.as_deref())?;
+        // A public rule refuses nobody, and the holder of an API key is a program that cannot sign
+        // in.
+        let takes_sessions = matches!(rule.access, Access::Session | Access::Either);
+        if !takes_sessions || !rule.redirect {
+            return Ok(None);
+        }
+        Ok(own.or_else(|| self.sign_in.clone()))
+    }
+
     /// Checks that each demand of a rule is about a credential that the rule admits.
     fn check_meaning(&self, rule: &Rule) -> Result<(), RulesError> {
         let takes_sessions = matches!(rule.access, Access::Session | Access::Either);
@@ -186,6 +187,8 @@ impl<'a> Common<'a> {
         let of_sessions = "must not be set by a rule that admits no session";
         let of_keys = "must not be set by a rule that admits no API key";
         let of_credentials = "must not be set by a public rule";
+        // A demand on a credential that the rule never sees protects nothing, though its author
+        // believes that it does. So it is an error, not a word to ignore.
         for (key, is_set, holds, problem) in [
             ("scopes", !rule.scopes.is_empty(), takes_keys, of_keys),
             ("acr", rule.acr.is_some(), takes_sessions, of_sessions),
@@ -235,32 +238,11 @@ impl<'a> Common<'a> {
     }
 
     fn compile_demands(&self, rule: &Rule) -> Result<Demands, RulesError> {
-        let tenants = parse_entries("tenants", &rule.tenants, |text| {
-            TenantId::parse(text).map_err(|error| error.to_string())
-        })?;
-        let scopes = parse_entries("scopes", &rule.scopes, |text| {
-            own(
-                text,
-                is_scope(text),
-                "must be visible ASCII without `\"` and `\\`",
-            )
-        })?;
-        let amr = parse_entries("amr", &rule.amr, |text| {
-            own(text, is_challenge_word(text), CHALLENGE_WORD)
-        })?;
-        if let Some(audience) = &rule.identity_audience {
-            require(
-                (1..=NAME_BYTES_MAX).contains(&audience.len()),
-                "identity_audience",
-                "must be 1 to 256 bytes",
-            )?;
-        }
-        let max_age_seconds = rule.max_age.map(|age| age.as_secs());
-        require(
-            max_age_seconds != Some(0),
-            "max_age",
-            "must be at least 1 s",
-        )?;
+        let tenants = parse_entries("tenants", &rule.tenants, parse_tenant)?;
+        let scopes = parse_entries("scopes", &rule.scopes, parse_scope)?;
+        let amr = parse_entries("amr", &rule.amr, parse_challenge_word)?;
+        check_audience(rule)?;
+        let max_age_seconds = read_max_age(rule)?;
         Ok(Demands {
             access: rule.access,
             tenants,
@@ -333,6 +315,31 @@ fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)
 }
 
+fn parse_path(rule: &Rule) -> Result<PathPattern, RulesError> {
+    let too_long = format!("must be at most {PATH_BYTES_MAX} bytes");
+    require(rule.path.len() <= PATH_BYTES_MAX, "path", &too_long)?;
+    PathPattern::parse(&rule.path, rule.access == Access::Public)
+        .map_err(|problem| RulesError::new("path", problem))
+}
+
+fn check_audience(rule: &Rule) -> Result<(), RulesError> {
+    let Some(audience) = &rule.identity_audience else {
+        return Ok(());
+    };
+    require(
+        (1..=NAME_BYTES_MAX).contains(&audience.len()),
+        "identity_audience",
+        "must be 1 to 256 bytes",
+    )
+}
+
+fn read_max_age(rule: &Rule) -> Result<Option<u64>, RulesError> {
+    // Whole seconds, as `auth_time` has them.
+    let seconds = rule.max_age.map(|age| age.as_secs());
+    require(seconds != Some(0), "max_age", "must be at least 1 s")?;
+    Ok(seconds)
+}
+
 fn check_acr_order(order: &[String]) -> Result<(), RulesError> {
     let too_many = format!("must be at most {ACR_ORDER_MAX} values");
     require(order.len() <= ACR_ORDER_MAX, "acr_order", &too_many)?;
@@ -349,6 +356,8 @@ fn check_acr_order(order: &[String]) -> Result<(), RulesError> {
 }
 
 fn parse_proxies(entries: &[String]) -> Result<TrustedProxies, RulesError> {
+    // One by one, so that the error names the entry. Together afterwards, which bounds their
+    // number.
     for (position, entry) in entries.iter().enumerate() {
         if let Err(error) = TrustedProxies::from_str(entry) {
             let key = format!("trusted_proxies[{position}]");
@@ -360,6 +369,8 @@ fn parse_proxies(entries: &[String]) -> Result<TrustedProxies, RulesError> {
 }
 
 fn parse_methods(texts: &[String]) -> Result<Vec<Method>, RulesError> {
+    // No request with a small letter in its method gets as far as the rules, so such a rule would
+    // never decide.
     let mut methods = parse_entries("methods", texts, |text| {
         if text.bytes().any(|byte| byte.is_ascii_lowercase()) {
             return Err("must be in capitals".to_owned());
@@ -395,11 +406,23 @@ fn parse_entries<T>(
     Ok(entries)
 }
 
-fn own(text: &str, holds: bool, problem: &str) -> Result<String, String> {
-    if holds {
+fn parse_tenant(text: &str) -> Result<TenantId, String> {
+    TenantId::parse(text).map_err(|error| error.to_string())
+}
+
+fn parse_scope(text: &str) -> Result<String, String> {
+    if is_scope(text) {
         Ok(text.to_owned())
     } else {
-        Err(problem.to_owned())
+        Err("must be visible ASCII without `\"` and `\\`".to_owned())
+    }
+}
+
+fn parse_challenge_word(text: &str) -> Result<String, String> {
+    if is_challenge_word(text) {
+        Ok(text.to_owned())
+    } else {
+        Err(CHALLENGE_WORD.to_owned())
     }
 }
 

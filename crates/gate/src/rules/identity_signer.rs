@@ -1,5 +1,7 @@
 //! The signed identity: a short JWT for upstreams that trust nobody.
 
+use std::time::Duration;
+
 use base64::{
     Engine,
     engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
@@ -9,6 +11,7 @@ use portcullis_contract::{
     key::{Algorithm, KeyId, PrivateKey},
     token::Signer,
 };
+use portcullis_validator_core::{ApiKeyIdentity, Identity};
 use serde::Serialize;
 
 use super::{error::RulesError, model::SignedIdentity};
@@ -20,6 +23,9 @@ const TYPE: &str = "portcullis-identity+jwt";
 const LIFETIME_SECONDS: std::ops::RangeInclusive<u64> = 1..=60;
 /// The longest issuer or audience, in bytes.
 const NAME_BYTES_MAX: usize = 256;
+
+const KEY_FORM: &str =
+    "must be an Ed25519 private key in PEM: `openssl genpkey -algorithm ed25519`";
 
 /// Signs identities for upstreams.
 pub(crate) struct IdentitySigner {
@@ -66,29 +72,16 @@ impl IdentitySigner {
             Err(error) => return refused("key_id", &error.to_string()),
         };
         let Some(key) = parse_pem(&settings.key.0) else {
-            return refused(
-                "key",
-                "must be an Ed25519 private key in PEM: `openssl genpkey -algorithm ed25519`",
-            );
+            return refused("key", KEY_FORM);
         };
-        for (name, text) in [
-            ("issuer", &settings.issuer),
-            ("audience", &settings.audience),
-        ] {
-            if !(1..=NAME_BYTES_MAX).contains(&text.len()) {
-                return refused(name, "must be 1 to 256 bytes");
-            }
-        }
-        let lifetime_seconds = settings.lifetime.as_secs();
-        if !LIFETIME_SECONDS.contains(&lifetime_seconds) || settings.lifetime.subsec_nanos() != 0 {
-            return refused("lifetime", "must be 1 s to 60 s, in whole seconds");
-        }
+        check_name("issuer", &settings.issuer)?;
+        check_name("audience", &settings.audience)?;
         Ok(Self {
             public: key.public_bytes().to_vec(),
             signer: Signer::new(key_id, key),
             issuer: settings.issuer.clone(),
             audience: settings.audience.clone(),
-            lifetime_seconds,
+            lifetime_seconds: read_lifetime(settings.lifetime)?,
         })
     }
 
@@ -108,9 +101,21 @@ impl IdentitySigner {
         audience: Option<&str>,
         now: u64,
     ) -> Option<HeaderValue> {
-        let common = WireClaims {
+        let common = self.common_claims(audience.unwrap_or(&self.audience), now);
+        let claims = match subject {
+            Subject::Anyone => return None,
+            Subject::Session(identity) => session_claims(identity, common),
+            Subject::ApiKey(identity) => api_key_claims(identity, common),
+        };
+        let claims = serde_json::to_vec(&claims).ok()?;
+        let token = self.signer.sign_json(TYPE, &claims).ok()?;
+        HeaderValue::from_str(&token).ok()
+    }
+
+    fn common_claims<'a>(&'a self, audience: &'a str, now: u64) -> WireClaims<'a> {
+        WireClaims {
             iss: &self.issuer,
-            aud: audience.unwrap_or(&self.audience),
+            aud: audience,
             sub: "",
             iat: now,
             exp: now.saturating_add(self.lifetime_seconds),
@@ -121,32 +126,49 @@ impl IdentitySigner {
             auth_time: None,
             acr: "",
             amr: &[],
-        };
-        let claims = match subject {
-            Subject::Anyone => return None,
-            Subject::Session(identity) => WireClaims {
-                sub: identity.user_id.as_str(),
-                exp: common.exp.min(identity.expires_at),
-                tenant: identity.tenant_id.as_str(),
-                sid: Some(identity.session_id.to_string()),
-                auth_time: Some(identity.auth_time),
-                acr: &identity.acr,
-                amr: &identity.amr,
-                ..common
-            },
-            Subject::ApiKey(identity) => WireClaims {
-                sub: identity.owner_id.as_str(),
-                exp: common.exp.min(identity.expires_at.unwrap_or(u64::MAX)),
-                tenant: identity.tenant_id.as_str(),
-                api_key: Some(identity.api_key_id.to_string()),
-                scope: Some(identity.scopes.join(" ")),
-                ..common
-            },
-        };
-        let claims = serde_json::to_vec(&claims).ok()?;
-        let token = self.signer.sign_json(TYPE, &claims).ok()?;
-        HeaderValue::from_str(&token).ok()
+        }
     }
+}
+
+fn session_claims<'a>(identity: &'a Identity, common: WireClaims<'a>) -> WireClaims<'a> {
+    WireClaims {
+        sub: identity.user_id.as_str(),
+        // An upstream must not trust the identity for longer than the gate trusts the credential.
+        exp: common.exp.min(identity.expires_at),
+        tenant: identity.tenant_id.as_str(),
+        sid: Some(identity.session_id.to_string()),
+        auth_time: Some(identity.auth_time),
+        acr: &identity.acr,
+        amr: &identity.amr,
+        ..common
+    }
+}
+
+fn api_key_claims<'a>(identity: &'a ApiKeyIdentity, common: WireClaims<'a>) -> WireClaims<'a> {
+    WireClaims {
+        sub: identity.owner_id.as_str(),
+        exp: common.exp.min(identity.expires_at.unwrap_or(u64::MAX)),
+        tenant: identity.tenant_id.as_str(),
+        api_key: Some(identity.api_key_id.to_string()),
+        scope: Some(identity.scopes.join(" ")),
+        ..common
+    }
+}
+
+fn check_name(key: &str, text: &str) -> Result<(), RulesError> {
+    if (1..=NAME_BYTES_MAX).contains(&text.len()) {
+        return Ok(());
+    }
+    refused(key, "must be 1 to 256 bytes")
+}
+
+fn read_lifetime(lifetime: Duration) -> Result<u64, RulesError> {
+    let seconds = lifetime.as_secs();
+    // A part of a second would be lost: the times of a JWT are whole seconds here.
+    if !LIFETIME_SECONDS.contains(&seconds) || lifetime.subsec_nanos() != 0 {
+        return refused("lifetime", "must be 1 s to 60 s, in whole seconds");
+    }
+    Ok(seconds)
 }
 
 fn parse_pem(text: &str) -> Option<PrivateKey> {

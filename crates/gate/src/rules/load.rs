@@ -27,6 +27,8 @@ impl Rules {
         check_size(text)?;
         let mut document = serde_json::Deserializer::from_str(text);
         let rules = read(&mut document, ToString::to_string)?;
+        // Text behind the document is a mistake of whoever wrote it. Ignored, it could be rules
+        // that were meant to hold.
         match document.end() {
             Ok(()) => Ok(rules),
             Err(error) => Err(RulesError::new("", error.to_string())),
@@ -70,6 +72,7 @@ fn read<'de, D: Deserializer<'de>>(
 fn key(path: &str, problem: &str) -> String {
     // The path of the whole document.
     let path = if path == "." { "" } else { path };
+    // Only the message of serde names such a key.
     let named = ["unknown field `", "missing field `", "duplicate field `"]
         .iter()
         .find_map(|start| problem.strip_prefix(start)?.split('`').next());

@@ -27,23 +27,28 @@ fn check_pair(position: usize, earlier: &Ruling, later: &Ruling) -> Result<(), R
             ),
         ));
     }
-
-    let is_same_place = later.host.covers(&earlier.host) && later.path.covers(&earlier.path);
-    let shared = later
-        .methods
-        .iter()
-        .find(|method| earlier.methods.contains(method));
-    if let Some(method) = shared
-        && is_same_place
-        // A rule for all other methods of the place is a rule for the rest, not a contradiction.
-        && !covers_methods(&later.methods, &earlier.methods)
-    {
+    if let Some(method) = find_contradiction(earlier, later) {
         return Err(RulesError::new(
             format!("rules[{position}].methods"),
             format!("contradicts {earlier}, which decides {method} of the same host and path"),
         ));
     }
     Ok(())
+}
+
+/// Finds a method of two rules about the same host and path.
+fn find_contradiction<'a>(earlier: &Ruling, later: &'a Ruling) -> Option<&'a Method> {
+    // Only of the same place: a narrower rule before a wider one is the usual way to make an
+    // exception.
+    if !later.host.covers(&earlier.host) || !later.path.covers(&earlier.path) {
+        return None;
+    }
+    // A rule for all other methods of the place is a rule for the rest, not a contradiction.
+    if covers_methods(&later.methods, &earlier.methods) {
+        return None;
+    }
+    let mut methods = later.methods.iter();
+    methods.find(|method| earlier.methods.contains(method))
 }
 
 /// Returns whether the first list has every method of the second one. An empty list has all methods.

@@ -51,6 +51,7 @@ impl Ruling {
     /// Returns whether the rule is about a request with this method to this host and path.
     #[inline]
     pub(crate) fn matches(&self, host: &str, method: &Method, path: &PathText<'_>) -> bool {
+        // The host last: most rules name none, and match every host.
         self.has_method(method) && self.path.matches(path) && self.host.matches(host)
     }
 

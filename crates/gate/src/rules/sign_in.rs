@@ -28,28 +28,14 @@ pub(crate) struct SignIn {
 
 impl SignIn {
     pub(crate) fn parse(address: &str, return_parameter: &str) -> Result<Self, String> {
-        const FORM: &str = "must be a path as `/sign-in`, or a URL as `https://login.example.com/`";
         if address.len() > ADDRESS_BYTES_MAX {
             return Err(format!("must be at most {ADDRESS_BYTES_MAX} bytes"));
         }
-        if !address.bytes().all(is_address_byte) {
-            return Err(FORM.to_owned());
-        }
-        let (host, rest) = match split_origin(address) {
-            None => (None, address),
-            Some((authority, default_port, rest)) => {
-                let host = Host::parse(authority).map_err(|_| FORM.to_owned())?;
-                let port = host.port.unwrap_or(default_port);
-                (Some((host.name.to_owned(), port)), rest)
-            }
+        let Some((host, path)) = split_address(address) else {
+            return Err(
+                "must be a path as `/sign-in`, or a URL as `https://login.example.com/`".to_owned(),
+            );
         };
-        let path = rest.split('?').next().unwrap_or_default();
-        // `//host` would be another host.
-        let is_path = path.starts_with('/') && !path.starts_with("//");
-        let is_origin_alone = path.is_empty() && host.is_some();
-        if !is_path && !is_origin_alone {
-            return Err(FORM.to_owned());
-        }
         Ok(Self {
             address: address.to_owned(),
             path: if path.is_empty() { "/" } else { path }.to_owned(),
@@ -69,11 +55,14 @@ impl SignIn {
         parameters: &[(&str, String)],
     ) -> Option<String> {
         let is_same_host = self.is_at(host);
+        // A redirect to the page that was asked for would never end.
         if is_same_host && target.split('?').next() == Some(&self.path) {
             return None;
         }
 
         let mut location = self.address.clone();
+        // A sign-in page elsewhere would get a path without its host, and lead the person to a page
+        // of its own.
         if is_same_host && leads_to_this_host(target) {
             push_parameter(&mut location, &self.return_parameter, target);
         }
@@ -100,6 +89,26 @@ fn leads_to_this_host(target: &str) -> bool {
 
 fn is_address_byte(byte: u8) -> bool {
     byte.is_ascii_graphic() && !b"\"#<>\\^`{|}".contains(&byte)
+}
+
+/// Returns the host with its port, if the address names one, and the path. `None` for what is neither a path nor a URL.
+fn split_address(address: &str) -> Option<(Option<(String, u16)>, &str)> {
+    if !address.bytes().all(is_address_byte) {
+        return None;
+    }
+    let (host, rest) = match split_origin(address) {
+        None => (None, address),
+        Some((authority, default_port, rest)) => {
+            let host = Host::parse(authority).ok()?;
+            let port = host.port.unwrap_or(default_port);
+            (Some((host.name.to_owned(), port)), rest)
+        }
+    };
+    let path = rest.split('?').next().unwrap_or_default();
+    // `//host` would be another host.
+    let is_path = path.starts_with('/') && !path.starts_with("//");
+    let is_origin_alone = path.is_empty() && host.is_some();
+    (is_path || is_origin_alone).then_some((host, path))
 }
 
 /// Returns the authority, the default port and the rest of a URL.

@@ -89,6 +89,7 @@ impl Layers {
     fn located(&self, error: ConfigError, locations: &Locations<'_>) -> ConfigError {
         // figment knows `callers`, not `callers[1]`.
         let key = error.key.split('[').next().unwrap_or_default();
+        // The strongest layer first: it has the value that counts, so its place is the one to mend.
         let place = if self.flags.contains(key) {
             Some("set by a flag".to_owned())
         } else if self.environment.contains(key) {

@@ -79,6 +79,8 @@ pub async fn serve<L, S, B>(
                     drop(place);
                 });
             }
+            // The peer has gone before it was accepted. That takes no descriptor, so the next one
+            // needs no pause.
             Some(Err(error)) if is_about_one_connection(&error) => {}
             Some(Err(error)) => {
                 tracing::error!(listener = name, %error, "cannot accept a connection");

@@ -10,8 +10,9 @@ use portcullis_serving::{config::ConfigError, tls};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use tokio_rustls::rustls::ServerConfig as TlsConfig;
 
-/// The longest path of a Unix socket on Linux, in bytes.
-const SOCKET_PATH_BYTES_MAX: usize = 107;
+/// The longest path of a Unix socket, in bytes. Linux allows 107, and the socket is made at a name beside it: a dot and the
+/// number of the process, which has up to seven digits.
+const SOCKET_PATH_BYTES_MAX: usize = 107 - 8;
 /// The permissions of a socket file: its owner and group.
 const SOCKET_MODE: u32 = 0o660;
 
@@ -38,7 +39,7 @@ impl Listen {
                 return Err("must name an absolute path after unix:");
             }
             if path.as_os_str().len() > SOCKET_PATH_BYTES_MAX {
-                return Err("must name a path of at most 107 bytes");
+                return Err("must name a path of at most 99 bytes");
             }
             return Ok(Self::Unix(path.to_owned()));
         }

@@ -124,6 +124,7 @@ impl Config {
     }
 
     fn check_listeners_differ(&self) -> Result<(), ConfigError> {
+        // The second socket would fail to open too, but that error blames another process.
         let listeners = [
             ("ext_authz.listen", self.ext_authz.as_ref()),
             ("forward_auth.listen", self.forward_auth.as_ref()),

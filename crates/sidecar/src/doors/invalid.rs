@@ -23,6 +23,8 @@ impl InvalidCheck {
     /// Returns the answer.
     pub(crate) fn deny(self) -> Deny {
         let problem = match self {
+            // Only this one a client can mend, by fewer headers. All others are between the gateway
+            // and the sidecar, and the log has them.
             Self::TooLarge => HeadProblem::TooLarge,
             _ => HeadProblem::Unreadable,
         };

@@ -65,6 +65,7 @@ impl Accept for Listener {
 
 /// Fails when the path belongs to something else: to a process that listens there, or to a file that is no socket.
 async fn refuse_served(path: &Path) -> io::Result<()> {
+    // A link is not followed. It is no socket of a sidecar, and its target may be anything.
     let metadata = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -77,6 +78,8 @@ async fn refuse_served(path: &Path) -> io::Result<()> {
     match UnixStream::connect(path).await {
         // The process that made it is gone.
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+        // Without an answer from the other side nobody knows whether the socket is served, so it
+        // stays.
         Err(error) => Err(error),
         Ok(_) => {
             let problem = "another process listens there";
@@ -89,6 +92,7 @@ async fn refuse_served(path: &Path) -> io::Result<()> {
 /// socket with other permissions.
 fn bind_unix(path: &Path, mode: u32) -> io::Result<(UnixListener, SocketFile)> {
     let mut beside = OsString::from(path);
+    // The number of the process keeps apart two sidecars that start at the same moment.
     beside.push(format!(".{}", process::id()));
     let beside = PathBuf::from(beside);
     let listener = UnixListener::bind(&beside)?;

@@ -63,6 +63,8 @@ impl<H: Handler> Handling<H> {
     }
 
     async fn answer(&self, request: Request<Incoming>) -> Response<H::Body> {
+        // Caught here: a panic would end the connection, and with it all other checks that the
+        // gateway has on it.
         let handling = AssertUnwindSafe(self.handler.handle(request)).catch_unwind();
         match timeout(self.request_timeout, handling).await {
             Ok(Ok(response)) => response,

@@ -26,7 +26,7 @@ use crate::{StoreError, sql::DbError};
 /// The options of an operator.
 #[derive(Clone)]
 pub struct PostgresOptions {
-    /// Connections for sessions. The log and its upkeep have five more.
+    /// Connections for sessions. The log and its upkeep have seven more.
     pub connections_max: usize,
     /// Connections for searches.
     pub search_connections_max: usize,

@@ -191,6 +191,7 @@ impl Connection for PostgresConnection {
                     return query.await;
                 }
                 // `join!` polls in order, and the driver sends in the order of polling.
+                // BEGIN alone would cost a round trip for each transaction.
                 let (begun, rows) = futures::join!(client.batch_execute("BEGIN"), query);
                 begun.and(rows)
             })
@@ -239,6 +240,8 @@ impl Connection for PostgresConnection {
         if last.is_empty() {
             return self.commit().await.map(|()| Vec::new());
         }
+        // Answered before anything is sent, so that a statement that cannot be prepared has no
+        // COMMIT behind it on the wire.
         let prepared = self.prepare(last).await?;
         let warnings = self.warnings();
         let begins = std::mem::take(&mut self.begins);

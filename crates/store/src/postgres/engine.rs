@@ -81,6 +81,8 @@ impl Postgres {
             Lane::Search,
             LanePool::new(Lane::Search, searches, &server, options)?,
         );
+        // Reads and writes of sessions share one pool: the setting is the number of their
+        // connections, and each may take what the other leaves.
         let shared = LanePool::new(Lane::Write, options.connections_max, &server, options)?;
         Ok(Self {
             server,

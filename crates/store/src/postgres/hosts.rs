@@ -68,20 +68,7 @@ fn hosts(config: &Config) -> Result<Vec<NamedHost>, DbError> {
     let addresses = config.get_hostaddrs();
     let ports = config.get_ports();
     let count = names.len().max(addresses.len());
-    if count == 0 {
-        return Err(DbError::Other("the URL names no host".into()));
-    }
-    if !fits(names.len(), count) || !fits(addresses.len(), count) {
-        return Err(DbError::Other(
-            "the URL must have one hostaddr for each host, or none".into(),
-        ));
-    }
-    // One port serves every host, as in libpq.
-    if ports.len() != 1 && !fits(ports.len(), count) {
-        return Err(DbError::Other(
-            "the URL names neither one port nor one for each host".into(),
-        ));
-    }
+    check_counts(names.len(), addresses.len(), ports.len())?;
 
     let mut hosts = Vec::with_capacity(count);
     for at in 0..count {
@@ -93,6 +80,26 @@ fn hosts(config: &Config) -> Result<Vec<NamedHost>, DbError> {
         });
     }
     Ok(hosts)
+}
+
+/// Fails when the URL does not have as many names, addresses and ports as belong together.
+fn check_counts(names: usize, addresses: usize, ports: usize) -> Result<(), DbError> {
+    let count = names.max(addresses);
+    if count == 0 {
+        return Err(DbError::Other("the URL names no host".into()));
+    }
+    if !fits(names, count) || !fits(addresses, count) {
+        return Err(DbError::Other(
+            "the URL must have one hostaddr for each host, or none".into(),
+        ));
+    }
+    // One port serves every host, as in libpq.
+    if ports != 1 && !fits(ports, count) {
+        return Err(DbError::Other(
+            "the URL names neither one port nor one for each host".into(),
+        ));
+    }
+    Ok(())
 }
 
 fn fits(length: usize, count: usize) -> bool {
@@ -127,6 +134,25 @@ async fn addresses_of(named: &NamedHost) -> Result<Vec<Option<IpAddr>>, DbError>
 /// The settings of `config` for one address, with bounds.
 fn single(config: &Config, named: &NamedHost, address: Option<IpAddr>, limit: Duration) -> Config {
     let mut single = Config::new();
+    set_host(&mut single, named, address);
+    set_identity(&mut single, config);
+    single.ssl_mode(match &named.host {
+        // As in libpq: nobody listens in between, and the server has no TLS there.
+        #[cfg(unix)]
+        Some(Host::Unix(_)) => SslMode::Disable,
+        _ => config.get_ssl_mode(),
+    });
+    single.ssl_negotiation(config.get_ssl_negotiation());
+    single.channel_binding(config.get_channel_binding());
+    // `open` checks each session itself, and refuses it with a reason.
+    single.target_session_attrs(TargetSessionAttrs::Any);
+    let timeout = config.get_connect_timeout().copied().unwrap_or(limit);
+    single.connect_timeout(timeout.min(limit));
+    set_tcp(&mut single, config);
+    single
+}
+
+fn set_host(single: &mut Config, named: &NamedHost, address: Option<IpAddr>) {
     match &named.host {
         Some(Host::Tcp(name)) => {
             single.host(name);
@@ -146,26 +172,6 @@ fn single(config: &Config, named: &NamedHost, address: Option<IpAddr>, limit: Du
         single.hostaddr(address);
     }
     single.port(named.port);
-    set_identity(&mut single, config);
-    single.ssl_mode(match &named.host {
-        // As in libpq: nobody listens in between, and the server has no TLS there.
-        #[cfg(unix)]
-        Some(Host::Unix(_)) => SslMode::Disable,
-        _ => config.get_ssl_mode(),
-    });
-    single.ssl_negotiation(config.get_ssl_negotiation());
-    single.channel_binding(config.get_channel_binding());
-    // `open` checks each session itself, and refuses it with a reason.
-    single.target_session_attrs(TargetSessionAttrs::Any);
-    single.connect_timeout(
-        config
-            .get_connect_timeout()
-            .copied()
-            .unwrap_or(limit)
-            .min(limit),
-    );
-    set_tcp(&mut single, config);
-    single
 }
 
 fn set_identity(single: &mut Config, config: &Config) {
@@ -211,6 +217,8 @@ async fn race<T>(attempts: Vec<BoxFuture<'_, Result<T, DbError>>>) -> Result<T, 
     while !running.is_empty() {
         tokio::select! {
             done = running.next() => match done {
+                // The attempts that are still under way are dropped, and their connections with
+                // them.
                 Some(Ok(won)) => return Ok(won),
                 Some(Err(failure)) => {
                     // A failure starts the next attempt at once.

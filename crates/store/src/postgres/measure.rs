@@ -29,6 +29,8 @@ pub(super) async fn measure(client: &Client) -> Result<StoreMeasure, DbError> {
     let database = rows(client, DATABASE).await?;
     let database = database.first();
     let shows_standbys = database.is_some_and(|row| number(row, 1) == 1);
+    // None and not an empty list: an operator must not read "no standby" where the role may not see
+    // them.
     let standbys = match shows_standbys {
         true => Some(read_standbys(client).await?),
         false => None,

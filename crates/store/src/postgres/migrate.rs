@@ -6,7 +6,10 @@ use deadpool_postgres::ClientWrapper;
 use portcullis_contract::seeded::{self, Mistake};
 use refinery::Migration;
 use tokio::time::{self, MissedTickBehavior};
-use tokio_postgres::{Client, error::SqlState};
+use tokio_postgres::{
+    Client,
+    error::{DbError as DatabaseError, SqlState},
+};
 
 use super::{
     connect::{self, PostgresOptions},
@@ -16,6 +19,7 @@ use super::{
 use crate::{
     StoreError,
     schema::{self, Applied, Compatibility, HISTORY, Schema, Standing},
+    sql::DbError,
 };
 
 mod embedded {
@@ -88,6 +92,8 @@ pub(super) async fn migrate(
     if matches!(standing, Standing::Ahead) {
         return Ok(());
     }
+    // A connection of its own: the one that migrates waits for its lock, and cannot ask what it
+    // waits for.
     let watcher = connect::connect_plainly(migrator, options).await?;
     apply_all(&client, &watcher, schema).await?;
     if seeded::has(Mistake::SequenceAsCursor) {
@@ -139,45 +145,55 @@ async fn apply_all(client: &Client, watcher: &Client, schema: &Schema) -> Result
 
 /// Applies one migration. One that does not get its locks lets the others pass, and tries again.
 async fn apply(client: &Client, watcher: &Client, migration: &Migration) -> Result<(), StoreError> {
-    let process: i32 = client
-        .query_one("SELECT pg_backend_pid()", &[])
-        .await
-        .map_err(|error| db_error(&error))?
-        .get(0);
+    let process = read_process(client).await?;
     let mut holders = String::new();
     for attempt in 1..=ATTEMPTS_MAX {
-        let error =
-            match attempt_while_watching(client, watcher, process, migration, &mut holders).await {
-                Ok(()) => {
-                    tracing::info!(%migration, attempt, "schema migrated");
-                    return Ok(());
-                }
-                Err(error) => error,
-            };
-        if !is_blocked(&error) {
-            let class = db_error(&error);
-            let detail = error.as_db_error().map(|error| error.message().to_owned());
-            tracing::error!(%migration, error = %class, "migration failed");
-            return Err(match class {
-                // The text of a statement of ours has no values of a user.
-                crate::sql::DbError::Other(text) => StoreError::Internal(format!(
-                    "migration {migration}: {text}: {}",
-                    detail.unwrap_or_default()
-                )),
-                class => class.into(),
-            });
+        match attempt_while_watching(client, watcher, process, migration, &mut holders).await {
+            Ok(()) => {
+                tracing::info!(%migration, attempt, "schema migrated");
+                return Ok(());
+            }
+            Err(error) if is_blocked(&error) => {
+                tracing::warn!(%migration, attempt, holders, "a migration did not get its locks");
+            }
+            Err(error) => return Err(failed(migration, &error)),
         }
-        tracing::warn!(%migration, attempt, holders, "a migration did not get its locks");
         time::sleep(PAUSE).await;
     }
+    Err(blocked(migration, holders))
+}
+
+async fn read_process(client: &Client) -> Result<i32, StoreError> {
+    let row = client.query_one("SELECT pg_backend_pid()", &[]).await;
+    let row = row.map_err(|error| db_error(&error))?;
+    Ok(row.get(0))
+}
+
+/// The error of a migration whose statements failed.
+fn failed(migration: &Migration, error: &tokio_postgres::Error) -> StoreError {
+    let class = db_error(error);
+    tracing::error!(%migration, error = %class, "migration failed");
+    match class {
+        DbError::Other(text) => {
+            // The text of a statement of ours has no values of a user.
+            let detail = error.as_db_error().map(DatabaseError::message);
+            let detail = detail.unwrap_or_default();
+            StoreError::Internal(format!("migration {migration}: {text}: {detail}"))
+        }
+        class => class.into(),
+    }
+}
+
+/// The error of a migration that has not got its locks.
+fn blocked(migration: &Migration, mut holders: String) -> StoreError {
     if holders.is_empty() {
         holders.push_str("a transaction that has ended meanwhile");
     }
-    Err(StoreError::MigrationBlocked {
+    StoreError::MigrationBlocked {
         migration: migration.to_string(),
         attempts: ATTEMPTS_MAX,
         holders,
-    })
+    }
 }
 
 /// Attempts a migration, and notes meanwhile what is in its way. Afterwards nobody could tell.
@@ -223,6 +239,8 @@ async fn attempt_once(client: &Client, migration: &Migration) -> Result<(), toki
     }
 
     let timeout = LOCK_TIMEOUT.as_millis();
+    // One message to the server, so a client that dies cannot leave the transaction open with its
+    // locks.
     let transaction =
         format!("BEGIN; SET LOCAL lock_timeout = {timeout}; {sql}\n; {record}; COMMIT");
     let applied = client.batch_execute(&transaction).await;

@@ -68,34 +68,45 @@ impl Tls {
             _ => self.files.read().await,
         };
         let seen = Contents::digest(&read);
+        // Held for the rest, which does not await: two connections that meet new files must not
+        // report them twice.
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
         if current.seen == Some(seen)
             && let Some(connector) = &current.connector
         {
             return Ok(connector.clone());
         }
+        let config = read.and_then(|contents| client_config(self.mode, contents));
+        current.replace(seen, config)
+    }
+}
 
-        let is_first = current.seen.replace(seen).is_none();
-        match read.and_then(|contents| client_config(self.mode, contents)) {
-            Ok(config) => {
+impl Current {
+    /// Takes over files that were not seen before. If they cannot be used, those before still are.
+    fn replace(
+        &mut self,
+        seen: [u8; 32],
+        config: Result<ClientConfig, String>,
+    ) -> Result<MakeRustlsConnect, DbError> {
+        let is_first = self.seen.replace(seen).is_none();
+        match (config, &self.connector) {
+            (Ok(config), _) => {
                 if !is_first {
                     tracing::info!("the TLS files of the database were replaced");
                 }
                 let connector = MakeRustlsConnect::new(config);
-                current.connector = Some(connector.clone());
+                self.connector = Some(connector.clone());
                 Ok(connector)
             }
-            Err(problem) => match &current.connector {
-                // Once for each state of the files, because a state that was seen returns above.
-                Some(before) => {
-                    tracing::error!(
-                        problem,
-                        "the new TLS files of the database are not used; those before still are"
-                    );
-                    Ok(before.clone())
-                }
-                None => Err(DbError::Tls(problem)),
-            },
+            // Once for each state of the files, because `connector` returns early for a state that was seen.
+            (Err(problem), Some(before)) => {
+                tracing::error!(
+                    problem,
+                    "the new TLS files of the database are not used; those before still are"
+                );
+                Ok(before.clone())
+            }
+            (Err(problem), None) => Err(DbError::Tls(problem)),
         }
     }
 }

@@ -94,6 +94,8 @@ fn parse(url: &str) -> Result<Target, String> {
     let mode = read_mode(&parameters)?;
     let files = read_files(&parameters, mode)?;
     check_driver_settings(&config, mode)?;
+    // To the driver there is TLS or there is none. How much of the server is verified is up to
+    // `Trust`.
     config.ssl_mode(match mode {
         Mode::Disable => SslMode::Disable,
         Mode::Prefer => SslMode::Prefer,

@@ -50,6 +50,7 @@ fn change_and_moved(dialect: &Dialect) -> String {
     format!(
         "WITH v AS MATERIALIZED ({reported}), done AS ({change}) {moved}",
         reported = dialect.activity_rows,
+        // `moved` reads the rows as they were, because both parts of a statement have one snapshot.
         change = change(dialect, "v"),
         moved = moved(dialect, "v"),
     )

@@ -11,6 +11,7 @@ pub(super) async fn record(db: &mut Db, uses: &[ApiKeyUse]) -> Result<(), StoreE
     if uses.is_empty() {
         return Ok(());
     }
+    // In one transaction, so that a report counts as a whole or not at all.
     transaction!(db, write(db, uses))
 }
 

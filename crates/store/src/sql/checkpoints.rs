@@ -111,6 +111,8 @@ async fn insert_known(
     view: &Bytes,
     code: &Bytes,
 ) -> Result<bool, StoreError> {
+    // A failover may have lost this position since the view was encoded. An authority that starts
+    // from a view of another history would refuse and admit other tokens than the store says.
     let (head, chain) = log::head_and_chain(db, at.revision).await?;
     if head.incarnation != at.incarnation || chain != Some(at.chain) {
         return Ok(false);

@@ -82,6 +82,8 @@ macro_rules! columns {
 
             /// The positions of the columns in answers.
             pub(crate) const AT: Self = {
+                // A macro cannot count its repetitions. The compiler numbers the variants of an
+                // enum.
                 #[allow(non_camel_case_types)]
                 enum Position { $($column),+ }
                 Self {

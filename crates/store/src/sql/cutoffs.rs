@@ -17,6 +17,8 @@ pub(super) async fn remove_old(
 ) -> Result<u64, StoreError> {
     let key = "scope, scope_serial, revision, exempt_serial";
     let sql = format!(
+        // By its whole key, because several cutoffs may be of one scope and one revision, each with
+        // another exempt session.
         "DELETE FROM cutoffs WHERE ({key}) IN (SELECT {key} FROM cutoffs \
              WHERE revision <= $1 AND at_us <= {now} - $2 LIMIT $3) RETURNING revision",
         now = db.dialect.now,

@@ -360,6 +360,7 @@ impl Step<'_> {
 
     /// Erases parts of audit rows. An erased part leaves the indexes by user and by actor, so the next step finds others.
     async fn erase_parts(&mut self) -> Result<u64, StoreError> {
+        // One kind a step, so that a step stays within its limit whatever the trail has.
         let kinds = match &self.erasure.user_id {
             Some(user) => parts_of_user(user),
             None => parts_of_tenant(),

@@ -231,6 +231,7 @@ fn statement<const N: usize>(rows: &Rows<N>) -> String {
         .iter()
         .map(|(name, _)| format!("r.{name}"))
         .collect();
+    // The first three parameters are the tenant, the user and the limit.
     let places: Vec<_> = (4..4 + N).map(|place| format!("${place}")).collect();
     format!(
         "SELECT {keys}, {columns} FROM {from} WHERE {of} AND ({keys}) > ({places}) ORDER BY {keys} LIMIT $3",

@@ -135,43 +135,12 @@ pub(super) async fn remove_old(
     limit: u32,
 ) -> Result<Removed, StoreError> {
     let first = ["".into(), "".into(), i64::MIN.into(), "".into()];
-    let [tenant, user, kind, value] = cursor::read(after, first)?;
-    let sql = format!(
-        "SELECT h.tenant_id, h.user_id, h.kind, h.value, \
-             CASE WHEN h.seen_us <= {now} - $6 THEN 1 ELSE 0 END AS is_old, {now} - h.seen_us AS age_us \
-         FROM user_history h WHERE (h.tenant_id, h.user_id, h.kind, h.value) > ($1, $2, $3, $4) \
-         ORDER BY h.tenant_id, h.user_id, h.kind, h.value LIMIT $5",
-        now = db.dialect.now,
-    );
-    let values = [
-        tenant,
-        user,
-        kind,
-        value,
-        i64::from(limit).into(),
-        keep.into(),
-    ];
-    let rows = db.query(&sql, &values).await?;
+    let mut values = Vec::from(cursor::read(after, first)?);
+    values.extend([i64::from(limit).into(), keep.into()]);
+    let rows = db.query(&select_seen(&db.dialect), &values).await?;
 
-    let mut old = Vec::new();
-    let mut oldest = None;
-    for row in &rows {
-        if row.is_true(SeenColumns::AT.is_old)? {
-            old.push(key_of(row)?);
-            continue;
-        }
-        let age = u64::try_from(row.int(SeenColumns::AT.age_us)?).ok();
-        oldest = oldest.max(age.map(Duration::from_micros));
-    }
-    // A full page may not be the last one.
-    let next = match rows.last() {
-        Some(last) if rows.len() == limit as usize => {
-            let last = key_of(last)?;
-            let key = [last.tenant_id, last.user_id, last.kind, last.value];
-            Some(cursor::write(&key))
-        }
-        _ => None,
-    };
+    let (old, oldest) = split_by_age(&rows)?;
+    let next = cursor_after(&rows, limit)?;
     let rows = delete_old(db, old, keep).await?;
     Ok(Removed {
         rows,
@@ -179,6 +148,46 @@ pub(super) async fn remove_old(
         left: Left::default(),
         oldest,
     })
+}
+
+fn select_seen(dialect: &Dialect) -> String {
+    format!(
+        "SELECT h.tenant_id, h.user_id, h.kind, h.value, \
+             CASE WHEN h.seen_us <= {now} - $6 THEN 1 ELSE 0 END AS is_old, {now} - h.seen_us AS age_us \
+         FROM user_history h WHERE (h.tenant_id, h.user_id, h.kind, h.value) > ($1, $2, $3, $4) \
+         ORDER BY h.tenant_id, h.user_id, h.kind, h.value LIMIT $5",
+        now = dialect.now,
+    )
+}
+
+/// The keys of the rows that are old, and the greatest age of the others.
+fn split_by_age(rows: &[Row]) -> Result<(Vec<OldColumns<Value>>, Option<Duration>), StoreError> {
+    let columns = SeenColumns::AT;
+    let mut old = Vec::new();
+    let mut oldest = None;
+    for row in rows {
+        if row.is_true(columns.is_old)? {
+            old.push(key_of(row)?);
+            continue;
+        }
+        // A negative age comes from a clock that was set back since. It says nothing, and counts as
+        // no age at all.
+        let age = u64::try_from(row.int(columns.age_us)?).ok();
+        oldest = oldest.max(age.map(Duration::from_micros));
+    }
+    Ok((old, oldest))
+}
+
+fn cursor_after(rows: &[Row], limit: u32) -> Result<Option<PageCursor>, StoreError> {
+    match rows.last() {
+        // A full page may not be the last one.
+        Some(last) if rows.len() == limit as usize => {
+            let last = key_of(last)?;
+            let key = [last.tenant_id, last.user_id, last.kind, last.value];
+            Ok(Some(cursor::write(&key)))
+        }
+        _ => Ok(None),
+    }
 }
 
 async fn delete_old(
@@ -224,6 +233,7 @@ fn lookup_statement(dialect: &Dialect, rows: &ValueRows) -> String {
         placed_us: &format!("(SELECT u.placed_us {user})"),
         placed_at: &format!("(SELECT u.placed_at {user})"),
         sign_ins: &format!("(SELECT h.sign_ins {footprint} AND h.value = v.value)"),
+        // The kinds below 3 are devices, and only a device has networks.
         networks: &format!("(SELECT h.networks {footprint} AND h.value = v.value AND v.kind < 3)"),
         any_value: &format!("(SELECT h.value {footprint} LIMIT 1)"),
     };
@@ -328,6 +338,7 @@ pub(super) fn add_footprints<'a>(
     let mut rows = count_footprints(sign_ins);
     let mut statements = Vec::new();
     while !rows.is_empty() {
+        // Without the split a large group would pass the number of parameters that an engine takes.
         let rest = rows.split_off(rows.len().min(ROWS_MAX));
         statements.push(count_statement(dialect, ValueRows::new(rows)));
         rows = rest;
@@ -338,32 +349,52 @@ pub(super) fn add_footprints<'a>(
 fn count_footprints<'a>(
     sign_ins: impl Iterator<Item = &'a SignIn>,
 ) -> Vec<FootprintColumns<Value>> {
-    let mut counts = BTreeMap::new();
+    let mut counts = FootprintCounts::new();
     for new in sign_ins {
         for footprint in &new.footprints {
-            let kind = code(footprint.kind);
-            let key = (&new.tenant_id, &new.user_id, kind, footprint.value.as_str());
-            // ON CONFLICT may update a row only once in a statement, so equal footprints are counted
-            // here.
-            let (count, networks) = counts.entry(key).or_insert((0_i64, String::new()));
-            *count += 1;
-            if is_device(&new.footprints, footprint.kind, &footprint.value) {
-                *networks = networks_text(&new.device_networks);
-            }
+            count_footprint(&mut counts, new, footprint);
         }
     }
     let mut rows = Vec::with_capacity(counts.len());
-    for ((tenant, user, kind, value), (count, networks)) in counts {
-        rows.push(FootprintColumns {
-            tenant_id: tenant.into(),
-            user_id: user.into(),
-            kind: kind.into(),
-            value: value.into(),
-            sign_ins: count.into(),
-            networks: networks.into(),
-        });
+    for (key, counted) in counts {
+        rows.push(footprint_values(key, counted));
     }
     rows
+}
+
+/// The primary key of a footprint.
+type FootprintKey<'a> = (&'a TenantId, &'a UserId, i64, &'a str);
+
+/// The number of sign-ins of each footprint, and the networks of the device, in the order of locks.
+type FootprintCounts<'a> = BTreeMap<FootprintKey<'a>, (i64, String)>;
+
+fn footprint_values(
+    (tenant, user, kind, value): FootprintKey<'_>,
+    (count, networks): (i64, String),
+) -> FootprintColumns<Value> {
+    FootprintColumns {
+        tenant_id: tenant.into(),
+        user_id: user.into(),
+        kind: kind.into(),
+        value: value.into(),
+        sign_ins: count.into(),
+        networks: networks.into(),
+    }
+}
+
+fn count_footprint<'a>(
+    counts: &mut FootprintCounts<'a>,
+    new: &'a SignIn,
+    footprint: &'a Footprint,
+) {
+    let kind = code(footprint.kind);
+    let key = (&new.tenant_id, &new.user_id, kind, footprint.value.as_str());
+    // ON CONFLICT may update a row only once in a statement, so equal footprints are counted here.
+    let (count, networks) = counts.entry(key).or_default();
+    *count += 1;
+    if is_device(&new.footprints, footprint.kind, &footprint.value) {
+        *networks = networks_text(&new.device_networks);
+    }
 }
 
 fn networks_text(networks: &DeviceNetworks) -> String {

@@ -57,6 +57,8 @@ pub(super) async fn token_life(
          WHERE token_life_us > $1 AND lowered_us + token_life_us + $2 < {}",
         db.dialect.now
     );
+    // The raise comes first: a wish that returns to the life in force takes back a shorter one that
+    // was noted.
     for step in [raise, note_lower] {
         db.query(&step, &[span(wish).into()]).await?;
     }
@@ -77,6 +79,8 @@ pub(crate) const ISSUER: &str = "SELECT issuer FROM installation";
 
 /// The issuer of the installation. `issuer` becomes it when there is none.
 pub(super) async fn keep_issuer(db: &mut Db, issuer: &str) -> Result<String, StoreError> {
+    // Of two authorities that start together, the issuer of the first one stays. The second one
+    // reads it and sees that its own is another.
     let keep = "UPDATE installation SET issuer = $1 WHERE issuer IS NULL";
     db.query(keep, &[issuer.into()]).await?;
     let rows = db.query(ISSUER, &[]).await?;

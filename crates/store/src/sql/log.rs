@@ -104,23 +104,18 @@ pub(super) async fn check_writes(db: &mut Db) -> Result<(), StoreError> {
 /// Writes the row of this authority, and reads the head.
 pub(super) async fn beat(db: &mut Db, authority: &[u8; 16]) -> Result<Beat, StoreError> {
     let writes = db.dialect.beat_writes && !seeded::has(Mistake::HeadFromStandby);
-    let rows = if writes {
-        let sql = beat_statement(&db.dialect);
-        db.query(&sql, &[authority[..].into()]).await?
-    } else {
-        let sql = format!(
-            "SELECT {}, {}, {}, {} FROM log_head",
-            HeadColumns::names(),
-            select_time(&db.dialect),
-            select_roster(),
-            select_floor()
-        );
-        db.query(&sql, &[authority[..].into()]).await?
+    let sql = match writes {
+        true => beat_statement(&db.dialect),
+        false => read_statement(&db.dialect),
     };
-    let row = only_row(&rows, "log_head")?;
+    read_beat(&db.query(&sql, &[authority[..].into()]).await?)
+}
+
+fn read_beat(rows: &[Row]) -> Result<Beat, StoreError> {
+    let row = only_row(rows, "log_head")?;
     let roster = row.optional_int(BeatRoster::AT.roster_version)?;
     Ok(Beat {
-        head: position(&rows)?,
+        head: position(rows)?,
         time: row.time(HeadTime::AT.now_us)?,
         roster: roster.unwrap_or_default().cast_unsigned(),
         clock_floor: row.time(BeatFloor::AT.clock_floor_us)?,
@@ -171,6 +166,17 @@ fn select_floor() -> String {
         clock_floor_us: "(SELECT clock_floor_us FROM installation)",
     };
     floor.select()
+}
+
+/// The statement of a beat that only reads, where no other server can be the primary.
+fn read_statement(dialect: &Dialect) -> String {
+    format!(
+        "SELECT {head}, {time}, {roster}, {floor} FROM log_head",
+        head = HeadColumns::names(),
+        time = select_time(dialect),
+        roster = select_roster(),
+        floor = select_floor(),
+    )
 }
 
 fn beat_statement(dialect: &Dialect) -> String {

@@ -140,6 +140,7 @@ pub(super) async fn statuses(
 }
 
 pub(super) async fn remove(db: &mut Db, peer: &[u8; 16], version: u64) -> Result<(), StoreError> {
+    // An authority that was taken for dead and writes again has a later version, and keeps its row.
     let sql = "DELETE FROM authority_shares WHERE authority_id = $1 AND version = $2";
     db.query(sql, &[peer[..].into(), version.into()]).await?;
     Ok(())

@@ -5,7 +5,9 @@ use std::time::Duration;
 use portcullis_contract::id::{SessionId, TenantId};
 use portcullis_domain::{ProviderKey, ProviderLogout, time::span};
 
-use super::{db::Db, listing::conditions::active, sessions::SessionKeyColumns, value::Value};
+use super::{
+    db::Db, listing::conditions::active, row::Row, sessions::SessionKeyColumns, value::Value,
+};
 use crate::StoreError;
 
 /// The tokens that are forgotten with each that is remembered. More than one, so that the table shrinks.
@@ -30,6 +32,7 @@ pub(super) async fn find(
         };
         found.extend(find_by(db, condition, key, logout, limit).await?);
     }
+    // Each of the two statements has the limit for itself.
     found.truncate(limit as usize);
     Ok(found)
 }
@@ -54,15 +57,13 @@ async fn find_by(
         active(&db.dialect, "s.tenant_id"),
     );
     let rows = db.query(&sql, &values).await?;
+    rows.iter().map(read_key).collect()
+}
+
+fn read_key(row: &Row) -> Result<(TenantId, SessionId), StoreError> {
     let columns = SessionKeyColumns::AT;
-    let mut found = Vec::with_capacity(rows.len());
-    for row in &rows {
-        found.push((
-            row.tenant_id(columns.tenant_id)?,
-            row.session_id(columns.session_id)?,
-        ));
-    }
-    Ok(found)
+    let tenant = row.tenant_id(columns.tenant_id)?;
+    Ok((tenant, row.session_id(columns.session_id)?))
 }
 
 /// Whether a logout token is remembered.

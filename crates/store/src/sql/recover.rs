@@ -144,6 +144,8 @@ impl Recovery {
 /// Refuses a recovery while an authority runs: its next revocations would be acknowledged and missing from the new
 /// history.
 async fn refuse_beside_authority(db: &mut Db) -> Result<(), StoreError> {
+    // With both ends: a beat from the future was written while the clock was ahead, and would
+    // refuse every recovery until then.
     let sql = format!(
         "SELECT count(*) FROM authority_beat \
          WHERE authority_id <> $2 AND beat_us BETWEEN {now} - $1 AND {now} + $1",

@@ -64,21 +64,7 @@ pub(super) async fn refresh(
     db: &mut Db,
     group: &[Refresh],
 ) -> Result<Vec<RefreshOutcome>, StoreError> {
-    // The proof needs the row of the session. To take only one statement for each refresh, the
-    // statement changes the row first, and the proof is checked before the commit. A forged token
-    // rolls the transaction back, and the others go again without it.
-    let mut genuine: Vec<_> = group.iter().collect();
-    // In key order, like the appender: transactions that lock several sessions cannot wait for each other in a circle.
-    genuine.sort_by_key(|refresh| (&refresh.session.0, refresh.session.1.to_bytes()));
-    // Each round drops at least one forged token, so the loop ends.
-    let mut refreshed = loop {
-        match advance(db, &genuine).await {
-            Ok(refreshed) => break refreshed,
-            Err(RolledBack::Forged { others }) => genuine = others,
-            Err(RolledBack::Store(error)) => return Err(error),
-        }
-    };
-
+    let mut refreshed = advance_genuine(db, group).await?;
     let mut answers = Vec::with_capacity(group.len());
     for refresh in group {
         answers.push(match take_won(&mut refreshed, refresh) {
@@ -88,6 +74,24 @@ pub(super) async fn refresh(
         });
     }
     Ok(answers)
+}
+
+/// Moves the sessions on whose tokens are genuine.
+async fn advance_genuine(db: &mut Db, group: &[Refresh]) -> Result<Advanced, StoreError> {
+    // The proof needs the row of the session. To take only one statement for each refresh, the
+    // statement changes the row first, and the proof is checked before the commit. A forged token
+    // rolls the transaction back, and the others go again without it.
+    let mut genuine: Vec<_> = group.iter().collect();
+    // In key order, like the appender: transactions that lock several sessions cannot wait for each other in a circle.
+    genuine.sort_by_key(|refresh| (&refresh.session.0, refresh.session.1.to_bytes()));
+    // Each round drops at least one forged token, so the loop ends.
+    loop {
+        match advance(db, &genuine).await {
+            Ok(refreshed) => return Ok(refreshed),
+            Err(RolledBack::Forged { others }) => genuine = others,
+            Err(RolledBack::Store(error)) => return Err(error),
+        }
+    }
 }
 
 /// Takes the session that this refresh moved on.

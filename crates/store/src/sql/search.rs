@@ -139,6 +139,8 @@ impl TurnQueue {
             return None;
         }
         let (index, turns) = state.next()?;
+        // The next asker is the one with the fewest turns. If it has all that it may have, so has
+        // everyone who waits.
         if turns >= self.asker_running_max {
             return None;
         }
@@ -169,6 +171,7 @@ impl TurnQueue {
         }
         // All turns of the asker together then have its share, each the same part of it.
         let turns = u32::try_from(self.asker_running_max).unwrap_or(u32::MAX);
+        // A search may take one part in so many, and its turn rests for the others.
         let rests = turns.saturating_mul(SECONDS_PER_SEARCHED) - 1;
         taken.saturating_mul(rests).min(REST_MAX)
     }

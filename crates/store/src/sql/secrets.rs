@@ -116,6 +116,7 @@ pub(super) async fn sealed_by_others(
             break;
         }
         let sql = format!(
+            // A retired secret has no bytes, and a trail from which nothing is gone has no code.
             "SELECT {} FROM {} WHERE substr({sealed}, 1, {MASTER_KEY_ID_BYTES}) <> $1 AND length({sealed}) > 0 \
              ORDER BY {} LIMIT $2",
             table.columns().select(),
@@ -188,6 +189,8 @@ pub(super) async fn reseal(db: &mut Db, value: &Resealed) -> Result<bool, StoreE
             vec![(*event).into()],
         ),
     };
+    // The old bytes are part of the condition. A secret that was retired since must not get its
+    // bytes back.
     let mut values: Vec<Value> = vec![value.new[..].into(), value.old[..].into()];
     values.extend(name);
     Ok(!db.query(sql, &values).await?.is_empty())

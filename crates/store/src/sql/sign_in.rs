@@ -25,7 +25,7 @@ use super::{
     values::ValueRows,
 };
 use crate::{SignInError, StoreError};
-use portcullis_domain::{SignIn, SignInOutcome};
+use portcullis_domain::{Micros, SignIn, SignInOutcome, UserRoles};
 
 /// How often a sign-in is tried whose obstacle goes away each time before it is named.
 const ATTEMPTS_MAX: usize = 3;
@@ -69,6 +69,24 @@ pub(super) async fn sign_in(
     // A session must be covered by each sign-out that commits after the sign-in has read the head
     // of the log. So the head is read no later than anything else: the statement for known users
     // has everything in one snapshot, and each other sign-in reads the head first.
+    let (mut inserted, mut standings) = sign_in_all_known(db, group).await?;
+    let rest = without_obstacle(group, &standings);
+    inserted.extend(sign_in_together(db, &rest).await?);
+
+    let mut outcomes = Vec::with_capacity(group.len());
+    for new in group {
+        let id = new.id.to_bytes();
+        let inserted = inserted.remove(&id);
+        outcomes.push(complete(db, new, inserted, standings.remove(&id)).await);
+    }
+    Ok(outcomes)
+}
+
+/// Opens the sessions of known users, one transaction after the other.
+async fn sign_in_all_known(
+    db: &mut Db,
+    group: &[SignIn],
+) -> Result<(InsertedById, Standings), StoreError> {
     let mut inserted = InsertedById::new();
     let mut standings = Standings::new();
     for transaction in split(&db.dialect, group) {
@@ -76,27 +94,34 @@ pub(super) async fn sign_in(
         inserted.extend(opened);
         standings.extend(left_out);
     }
+    Ok((inserted, standings))
+}
 
+/// The sign-ins that were left out though nothing speaks against them: their users are unknown, or have other names.
+fn without_obstacle<'a>(group: &'a [SignIn], standings: &Standings) -> Vec<&'a SignIn> {
     let mut rest = Vec::new();
     for new in group {
         if let Some(Standing::Open) = standings.get(&new.id.to_bytes()) {
             rest.push(new);
         }
     }
-    inserted.extend(sign_in_together(db, &rest).await?);
+    rest
+}
 
-    let mut outcomes = Vec::with_capacity(group.len());
-    for new in group {
-        let id = new.id.to_bytes();
-        outcomes.push(match (inserted.remove(&id), standings.remove(&id)) {
-            (Some(inserted), _) => outcome(new, inserted),
-            (None, Some(Standing::Refused(error))) => Err(error),
-            (None, Some(Standing::Repeats)) => repeat::find_earlier(db, new).await,
-            // Without a standing the group has the same sign-in twice.
-            (None, Some(Standing::Open) | None) => sign_in_alone(db, new).await,
-        });
+/// The outcome of a sign-in of a group. One that was left out is answered alone.
+async fn complete(
+    db: &mut Db,
+    new: &SignIn,
+    inserted: Option<Inserted>,
+    standing: Option<Standing>,
+) -> Result<SignInOutcome, SignInError> {
+    match (inserted, standing) {
+        (Some(inserted), _) => outcome(new, inserted),
+        (None, Some(Standing::Refused(error))) => Err(error),
+        (None, Some(Standing::Repeats)) => repeat::find_earlier(db, new).await,
+        // Without a standing the group has the same sign-in twice.
+        (None, Some(Standing::Open) | None) => sign_in_alone(db, new).await,
     }
-    Ok(outcomes)
 }
 
 /// The outcome of a sign-in whose session is open.
@@ -140,19 +165,7 @@ async fn sign_in_known_users(
     db.begin().await?;
     match insert_for_known_users(db, group).await {
         Ok(inserted) => {
-            let mut last = record_opened(&db.dialect, group, &inserted)?;
-            let left_out: Vec<_> = group
-                .iter()
-                .copied()
-                .filter(|new| !inserted.contains_key(&new.id.to_bytes()))
-                .collect();
-            // It goes out with the COMMIT, and costs no round trip. Users with a limit are still locked.
-            last.extend(standing::find(&db.dialect, &left_out));
-            let answers = db.finish(&last).await?;
-            let standings = match answers.last() {
-                Some(rows) if !left_out.is_empty() => standing::read(rows)?,
-                _ => Standings::new(),
-            };
+            let standings = commit_known_users(db, group, &inserted).await?;
             Ok((inserted, standings))
         }
         Err(error) => {
@@ -160,6 +173,27 @@ async fn sign_in_known_users(
             let _ = db.rollback().await;
             Err(error)
         }
+    }
+}
+
+/// Commits the sessions that were inserted, and asks for the standings of the other sign-ins.
+async fn commit_known_users(
+    db: &mut Db,
+    group: &[&SignIn],
+    inserted: &InsertedById,
+) -> Result<Standings, StoreError> {
+    let mut left_out = group.to_vec();
+    left_out.retain(|new| !inserted.contains_key(&new.id.to_bytes()));
+
+    let mut last = record_opened(&db.dialect, group, inserted)?;
+    // It goes out with the COMMIT, and costs no round trip. Users with a limit are still locked.
+    last.extend(standing::find(&db.dialect, &left_out));
+    // A commit that fails may have happened all the same. Then a repetition finds the session by
+    // its request id or its session id.
+    let answers = db.finish(&last).await?;
+    match answers.last() {
+        Some(rows) if !left_out.is_empty() => standing::read(rows),
+        _ => Ok(Standings::new()),
     }
 }
 
@@ -190,22 +224,30 @@ async fn insert_for_known_users(
     let mut inserted = InsertedById::with_capacity(group.len());
     for chunk in group.chunks(db.dialect.group_max) {
         let chunk = limit::lock_users(db, chunk).await?;
-        if chunk.is_empty() {
-            continue;
+        if !chunk.is_empty() {
+            insert_locked(db, &chunk, &mut inserted).await?;
         }
-        // Each statement has its own snapshot, so the insert sees all sessions that were opened under the lock before.
-        let mut statements = vec![insert_statement(&db.dialect, &chunk)];
-        statements.extend(limit::find_surplus(&db.dialect, &chunk));
-
-        let mut answers = db.run_all(&statements).await?.into_iter();
-        for row in answers.next().unwrap_or_default() {
-            let excess = Vec::new();
-            inserted.insert(row::id(&row)?, Inserted { row, excess });
-        }
-        let surplus = limit::read_surplus(&answers.next().unwrap_or_default())?;
-        list_excess(db, &chunk, &surplus, &mut inserted).await?;
     }
     Ok(inserted)
+}
+
+/// Inserts the sessions of users that are locked, where their number is limited.
+async fn insert_locked(
+    db: &mut Db,
+    group: &[&SignIn],
+    inserted: &mut InsertedById,
+) -> Result<(), StoreError> {
+    // Each statement has its own snapshot, so the insert sees all sessions that were opened under the lock before.
+    let mut statements = vec![insert_statement(&db.dialect, group)];
+    statements.extend(limit::find_surplus(&db.dialect, group));
+
+    let mut answers = db.run_all(&statements).await?.into_iter();
+    for row in answers.next().unwrap_or_default() {
+        let excess = Vec::new();
+        inserted.insert(row::id(&row)?, Inserted { row, excess });
+    }
+    let surplus = limit::read_surplus(&answers.next().unwrap_or_default())?;
+    list_excess(db, group, &surplus, inserted).await
 }
 
 /// Lists the sessions that have to make room for sessions that were inserted.
@@ -287,6 +329,8 @@ async fn insert_together(db: &mut Db, group: &[&SignIn]) -> Result<InsertedById,
 }
 
 async fn sign_in_alone(db: &mut Db, new: &SignIn) -> Result<SignInOutcome, SignInError> {
+    // The statement that inserts and the one that asks why not have two snapshots. Between them the
+    // obstacle may vanish, and then there is nothing to tell the caller but to try again.
     for _ in 0..ATTEMPTS_MAX {
         match insert_alone(db, new).await {
             Ok(inserted) => return outcome(new, inserted),
@@ -319,20 +363,34 @@ async fn insert_for_any_user(
     upsert_user(db, new).await?;
     let new_roles = set_stated_roles(db, new).await?;
 
-    let mut rows = ValueRows::new([row::values(new, 0)]);
-    let head = rows.push(head);
-    let sql = row::insert(&db.dialect, &rows, &head, "");
-    let Some(row) = db.query(&sql, rows.params()).await?.pop() else {
+    let Some(row) = insert_one(db, new, head).await? else {
         return Err(NotOpened::Standing(find_standing(db, new).await?));
     };
     // After the insert, so that the new session has its serial and counts itself.
     let excess = limit::find_excess(db, new).await?;
-    let created = row::created(&row)?;
-    let mut last = record::statements(&db.dialect, &[(new, created)]);
+    let last = last_statements(&db.dialect, new, row::created(&row)?, new_roles);
+    Ok((Inserted { row, excess }, last))
+}
+
+fn last_statements(
+    dialect: &Dialect,
+    new: &SignIn,
+    created: Micros,
+    new_roles: Option<UserRoles>,
+) -> Vec<Statement> {
+    let mut last = record::statements(dialect, &[(new, created)]);
     if let Some(roles) = new_roles {
         last.extend(outbox::defer(&[new.roles_event(roles, created)]));
     }
-    Ok((Inserted { row, excess }, last))
+    last
+}
+
+/// Inserts the session of a user that is there. Returns none when something speaks against it.
+async fn insert_one(db: &mut Db, new: &SignIn, head: i64) -> Result<Option<Row>, DbError> {
+    let mut rows = ValueRows::new([row::values(new, 0)]);
+    let head = rows.push(head);
+    let sql = row::insert(&db.dialect, &rows, &head, "");
+    Ok(db.query(&sql, rows.params()).await?.pop())
 }
 
 async fn find_standing(db: &mut Db, new: &SignIn) -> Result<Standing, NotOpened> {

@@ -71,6 +71,7 @@ pub(super) async fn correct_future_keys(
 /// Moves all of them by the same distance, which keeps their order.
 async fn move_keys_back(db: &mut Db, tolerance: Duration) -> Result<Vec<String>, StoreError> {
     lock(db).await?;
+    // Again, under the lock: another authority may have moved the keys since the first look.
     let (keys, now) = all(db).await?;
     let bound = now.after(tolerance);
     let Some(latest) = latest_after(&keys, bound) else {

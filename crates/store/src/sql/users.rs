@@ -283,6 +283,7 @@ pub(super) async fn find(db: &mut Db, keys: &[UserKey]) -> Result<Vec<Option<Use
         UserColumns::names(),
         rows.list(),
     );
+    // By key, because the answer has no order, and a key that is asked for twice comes once.
     let mut found = HashMap::with_capacity(keys.len());
     for row in db.query(&sql, rows.params()).await? {
         let user = read(&row)?;

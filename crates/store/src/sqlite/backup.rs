@@ -138,6 +138,7 @@ fn check(database: &Connection) -> Result<Revision, StoreError> {
 fn restore_blocking(file: &Path, directory: &Path) -> Result<Option<PathBuf>, StoreError> {
     // Before anything is touched: a running authority must keep its files.
     let _lock = lock_directory(directory)?;
+    // A damaged backup is found before the database that is there is touched.
     check(&open_to_read(file)?)?;
     let database = directory.join(FILE);
     let new = with_ending(&database, ".restoring");
@@ -158,27 +159,45 @@ fn keep_old(directory: &Path) -> Result<Option<PathBuf>, StoreError> {
     // kept beside it.
     let _ = Connection::open(&database)
         .and_then(|old| old.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
+    let away = make_away(directory)?;
+    link_into(&away, &database)?;
+    remove_logs(&database)?;
+    Ok(Some(away))
+}
+
+/// Makes the directory for the old database.
+fn make_away(directory: &Path) -> Result<PathBuf, StoreError> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let seconds = now.unwrap_or_default().as_secs();
     let away = directory.join(format!("before-restore-{seconds}"));
     fs::create_dir(&away)
         .and_then(|()| give_to_owner(&away, directory))
         .map_err(|error| io_error(&away, &error))?;
+    Ok(away)
+}
+
+fn link_into(away: &Path, database: &Path) -> Result<(), StoreError> {
     for ending in BESIDE {
-        let from = with_ending(&database, ending);
+        let from = with_ending(database, ending);
         if from.exists() {
             let to = away.join(format!("{FILE}{ending}"));
+            // Linked and not moved: until the rename replaces it, a crash leaves the old database
+            // in its place.
             fs::hard_link(&from, to).map_err(|error| io_error(&from, &error))?;
         }
     }
-    // The log of another database would destroy the restored one.
+    Ok(())
+}
+
+/// Removes SQLite's logs. The log of another database would destroy the restored one.
+fn remove_logs(database: &Path) -> Result<(), StoreError> {
     for ending in LOGS {
-        let log = with_ending(&database, ending);
+        let log = with_ending(database, ending);
         if log.exists() {
             fs::remove_file(&log).map_err(|error| io_error(&log, &error))?;
         }
     }
-    Ok(Some(away))
+    Ok(())
 }
 
 fn open_to_read(file: &Path) -> Result<Connection, StoreError> {

@@ -244,6 +244,27 @@ fn a_token_lives_from_its_issue_to_its_expiry_by_the_clock_of_the_database() {
 }
 
 #[test]
+fn a_token_that_expires_within_the_drift_of_two_clocks_is_expired() {
+    let gate = Gate::new();
+    let token = gate.token(1);
+    let asked = gate.now.wall();
+    for (drift, expected) in [(1, Rejection::Expired), (2, Rejection::ClockSkew)] {
+        // By the wall clock the token is dead, and by the boot clock it lives for another moment.
+        let boot = asked + Duration::from_secs(LIFETIME - drift);
+        let now = Mark::from_clocks(boot, boot + Duration::from_secs(drift));
+        let then = Mark::from_clocks(asked, asked);
+        let mut state = gate.state.clone();
+        state.fresh_as_of = Some(now);
+        state.database_clock = Some(DatabaseClock::new(then, then, asked));
+        gate.engine.judge.state.store(Arc::new(state));
+        let checked = gate
+            .engine
+            .check_by_clock(&token, &RequestInfo::default(), || now);
+        assert_eq!(checked.map(drop), Err(expected), "{drift} s");
+    }
+}
+
+#[test]
 fn a_clock_that_differs_from_the_database_s_refuses_everything() {
     let mut gate = Gate::new();
     let token = gate.token(1);

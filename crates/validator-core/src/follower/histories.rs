@@ -79,3 +79,42 @@ impl Histories {
         self.lost
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use portcullis_contract::position::Incarnation;
+
+    use super::*;
+
+    fn view(incarnation: u8) -> Arc<View> {
+        Arc::new(View::empty(Incarnation([incarnation; 16])))
+    }
+
+    #[test]
+    fn a_history_that_was_not_whole_is_missed_until_two_turns() {
+        let mut histories = Histories::default();
+        histories.remember(view(1), true, 5);
+        assert!(!histories.is_incomplete());
+        histories.remember(view(2), false, 5);
+        assert!(histories.is_incomplete());
+
+        histories.forget_at(6);
+        assert!(histories.is_incomplete());
+        assert_eq!(histories.views().len(), 2);
+        histories.forget_at(7);
+        assert!(!histories.is_incomplete());
+        assert_eq!(histories.views().len(), 0);
+    }
+
+    #[test]
+    fn a_bounded_number_of_histories_is_kept() {
+        let mut histories = Histories::default();
+        for number in 0..HISTORIES_MAX {
+            histories.remember(view(number as u8), true, 0);
+        }
+        assert!(!histories.is_incomplete());
+        histories.remember(view(99), true, 0);
+        assert!(histories.is_incomplete());
+        assert_eq!(histories.views().len(), HISTORIES_MAX);
+    }
+}

@@ -449,7 +449,6 @@ impl Follower {
         if !frame.is_intact(&AnyStream) {
             return Err(ProtocolError::Corrupted);
         }
-        let loading = self.loading;
         let stream = self.stream(line)?;
         // A history that was announced as another one begins with a snapshot.
         if stream.incarnation.is_none() || stream.fork {
@@ -460,24 +459,8 @@ impl Follower {
         let before = stream.at.ok_or(ProtocolError::NoView)?;
         let at = stream.advanced(&frame)?;
 
-        let view = self.state.view.clone().ok_or(ProtocolError::NoView)?;
-        let here = view.position();
-        let next = if before.revision < here.revision {
-            // The other stream brought this batch before. Here it is only compared.
-            self.chains.compare(at)?;
-            None
-        } else if before == here {
-            Some(self.apply_frame(&view, &frame)?)
-        } else {
-            return Err(ProtocolError::Fork);
-        };
-
-        // An authority that continues the view does not continue the snapshot.
-        // Its chunks would never be asked for again, and may be as large as the view.
-        if loading != Some(line.other()) {
-            self.assembly = None;
-            self.loading = None;
-        }
+        let next = self.next_view(before, at, &frame)?;
+        self.drop_snapshot_of(line);
         self.lines.of(line).advance(at);
         if let Some(next) = next {
             self.set_view(next);
@@ -487,6 +470,37 @@ impl Follower {
             });
         }
         Ok(())
+    }
+
+    /// Returns the view with the batch that leads a stream from one position to the next, or `None` if the view has the
+    /// batch already.
+    fn next_view(
+        &mut self,
+        before: Position,
+        at: Position,
+        frame: &Frame,
+    ) -> Result<Option<View>, ProtocolError> {
+        let view = self.state.view.clone().ok_or(ProtocolError::NoView)?;
+        let here = view.position();
+        if before.revision < here.revision {
+            // The other stream brought this batch before. Here it is only compared.
+            self.chains.compare(at)?;
+            return Ok(None);
+        }
+        if before != here {
+            return Err(ProtocolError::Fork);
+        }
+        self.apply_frame(&view, frame).map(Some)
+    }
+
+    /// Drops the snapshot that was on its way, unless the other line brings it.
+    fn drop_snapshot_of(&mut self, line: Line) {
+        // An authority that continues the view does not continue the snapshot.
+        // Its chunks would never be asked for again, and may be as large as the view.
+        if self.loading != Some(line.other()) {
+            self.assembly = None;
+            self.loading = None;
+        }
     }
 
     fn apply_frame(&mut self, view: &View, frame: &Frame) -> Result<View, ProtocolError> {

@@ -185,6 +185,38 @@ fn a_snapshot_takes_effect_whole_and_deltas_continue_it() {
 }
 
 #[test]
+fn a_gate_is_one_instance_in_all_its_streams() {
+    let mut follower = follower();
+    let first = follower.begin(FIRST);
+    let second = follower.begin(SECOND);
+    assert_eq!(first.instance.len(), 16);
+    assert_eq!(first.instance, second.instance);
+    assert_eq!(first.log_version, LOG_VERSION);
+    assert_ne!(first.stream, second.stream);
+}
+
+#[test]
+fn a_stream_is_asked_once_there_is_a_view_to_prove() {
+    let views = history(1, 0, 2);
+    let mut follower = follower();
+    assert!(!follower.wants_first_probe(FIRST), "no stream");
+    follower.welcome(1, false);
+    assert!(!follower.wants_first_probe(FIRST), "no view");
+    assert_eq!(follower.applied(FIRST), Ok(None));
+    assert_eq!(follower.fresh_as_of(), None);
+
+    follower.take_snapshot(&views[2]).expect("whole");
+    assert!(follower.wants_first_probe(FIRST));
+    let applied = follower.applied(FIRST).expect("a stream").expect("a view");
+    assert_eq!(applied.applied_revision, 2);
+    assert!(applied.is_intact(&follower.stream_id(FIRST)));
+
+    follower.prove_at(3).expect("a beat");
+    assert!(!follower.wants_first_probe(FIRST), "it was asked");
+    assert_eq!(follower.fresh_as_of(), Some(Mark::at(3, 0)));
+}
+
+#[test]
 fn a_snapshot_that_is_not_whole_changes_nothing() {
     let views = history(1, 0, 4);
     let chunks = snapshot(&views[3]);
@@ -215,6 +247,113 @@ fn a_snapshot_that_is_not_whole_changes_nothing() {
             .try_for_each(|chunk| follower.hear(Answer::SnapshotChunk(chunk.sealed(&AnyStream))));
         assert!(result.is_err(), "case {index}");
         assert_eq!(follower.revision(), 1, "case {index}");
+    }
+}
+
+#[test]
+fn each_of_several_probes_under_way_is_answered() {
+    let mut follower = follower();
+    follower.welcome(1, false);
+    follower.take_snapshot(&history(1, 0, 1)[1]).expect("whole");
+    let mut probe = |second: u64| {
+        let probe = follower.probe(FIRST, Mark::at(second, 0));
+        probe.expect("a stream").expect("a probe").nonce
+    };
+    let nonces = [probe(1), probe(2), probe(3)];
+    let here = follower.position().expect("a view");
+    for (nonce, second) in nonces.into_iter().zip(1..) {
+        follower.answer(nonce, here).expect("a beat");
+        assert_eq!(follower.fresh_as_of(), Some(Mark::at(second, 0)));
+    }
+}
+
+#[test]
+fn beats_wait_for_the_batches_that_they_name() {
+    let views = history(1, 0, 3);
+    let mut follower = follower();
+    follower.welcome(1, false);
+    follower.take_snapshot(&views[1]).expect("whole");
+    for (second, head) in [(5, 2), (6, 3)] {
+        let probe = follower.probe(FIRST, Mark::at(second, 0));
+        let probe = probe.expect("a stream").expect("a probe");
+        assert!(probe.send_time.is_some());
+        let answered = follower.answer(probe.nonce, views[head].position());
+        answered.expect("a beat that is ahead of the view");
+    }
+    assert_eq!(follower.fresh_as_of(), None);
+    for (revision, second) in [(2, 5), (3, 6)] {
+        let delta = follower.take_delta(revision, &revoke(revision));
+        delta.expect("the next batch");
+        assert_eq!(follower.fresh_as_of(), Some(Mark::at(second, 0)));
+    }
+
+    // The head that was proved goes to the next authority.
+    let proven = follower.begin(FIRST).proven_head.expect("a head");
+    assert_eq!(proven.head, Some(views[3].position().into()));
+}
+
+#[test]
+fn a_beat_is_not_compared_with_the_batches_of_an_earlier_history() {
+    let (old, new) = (history(1, 0, 3), history(2, 100, 3));
+    let mut follower = follower();
+    follower.welcome(1, false);
+    follower.take_snapshot(&old[1]).expect("whole");
+    for revision in [2, 3] {
+        let delta = follower.take_delta(revision, &revoke(revision));
+        delta.expect("the next batch");
+    }
+    follower.welcome(2, true);
+    follower.take_snapshot(&new[3]).expect("another history");
+    let probe = follower.probe(FIRST, Mark::at(5, 0));
+    let probe = probe.expect("a stream").expect("a probe");
+    let answered = follower.answer(probe.nonce, new[2].position());
+    answered.expect("a head that the new history had");
+}
+
+#[test]
+fn a_stream_that_the_other_one_overtook_did_nothing_wrong() {
+    let untimely = [
+        ProtocolError::OtherHistory,
+        ProtocolError::Overtaken,
+        ProtocolError::Replaced,
+        ProtocolError::SecondSnapshot,
+    ];
+    assert!(untimely.iter().all(ProtocolError::is_untimely));
+    let own = [
+        ProtocolError::Fork,
+        ProtocolError::Corrupted,
+        ProtocolError::NoView,
+    ];
+    assert!(!own.iter().any(ProtocolError::is_untimely));
+}
+
+#[test]
+fn a_snapshot_of_another_past_is_refused_at_the_same_revision() {
+    let (views, others) = (history(1, 0, 2), history(1, 100, 2));
+    let mut follower = follower();
+    follower.welcome(1, false);
+    follower.take_snapshot(&views[2]).expect("whole");
+    assert_eq!(follower.take_snapshot(&views[2]), Ok(()));
+    assert_eq!(follower.take_snapshot(&others[2]), Err(ProtocolError::Fork));
+    assert_eq!(follower.revision(), 2);
+}
+
+#[test]
+fn a_snapshot_may_be_as_large_as_the_bound_and_no_larger() {
+    let first = snapshot(&history(1, 0, 1)[1]).swap_remove(0);
+    for (total_bytes, expected) in [
+        (1 << 20, Ok(())),
+        ((1 << 20) + 1, Err(ProtocolError::SnapshotTooLarge)),
+        (u64::MAX, Err(ProtocolError::SnapshotTooLarge)),
+    ] {
+        let chunk = v1::SnapshotChunk {
+            total_bytes,
+            ..first.clone()
+        };
+        let mut follower = follower();
+        follower.welcome(1, false);
+        let result = follower.hear(Answer::SnapshotChunk(chunk.sealed(&AnyStream)));
+        assert_eq!(result, expected, "{total_bytes}");
     }
 }
 
@@ -767,6 +906,36 @@ fn a_clock_that_is_wrong_makes_unready_until_it_is_right() {
     for stepped in [1_000_001 - 301, 1_000_001 + 301] {
         let now = Mark::at(101, stepped);
         assert_eq!(unavailable(&follower, &now), Some(Rejection::ClockSkew));
+    }
+}
+
+#[test]
+fn a_clock_is_reported_when_it_begins_or_ceases_to_be_wrong() {
+    let reported = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let mut follower = follower();
+    let seen = Arc::clone(&reported);
+    follower.observe = Box::new(move |event| {
+        let is_wrong = match event {
+            Event::ClockDiffers { .. } => true,
+            Event::ClockAgrees { .. } => false,
+            _ => return,
+        };
+        seen.lock().expect("whole").push(is_wrong);
+    });
+    follower.welcome(1, false);
+    follower.take_snapshot(&history(1, 0, 1)[1]).expect("whole");
+    let (right, wrong) = (1_000_000, 2_000_000);
+    let mut expected = Vec::new();
+    for (second, told, report) in [
+        (1, right, None),
+        (2, wrong, Some(true)),
+        (3, wrong, None),
+        (4, right, Some(false)),
+        (5, right, None),
+    ] {
+        prove_with_clock(&mut follower, second, 1_000_000 + second, told);
+        expected.extend(report);
+        assert_eq!(*reported.lock().expect("whole"), expected, "{second}");
     }
 }
 

@@ -254,6 +254,16 @@ mod tests {
     }
 
     #[test]
+    fn a_bearer_is_there_or_not() {
+        for (value, expected) in [("Bearer a.b.c", true), ("Basic YTpi", false)] {
+            let mut headers = HeaderMap::new();
+            assert!(!has_bearer(&headers));
+            headers.insert(header::AUTHORIZATION, HeaderValue::from_static(value));
+            assert_eq!(has_bearer(&headers), expected, "{value}");
+        }
+    }
+
+    #[test]
     fn a_bearer_is_read_by_rfc_9110() {
         for (header, expected) in [
             ("Bearer a.b.c", token("a.b.c")),

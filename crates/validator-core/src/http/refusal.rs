@@ -96,6 +96,17 @@ mod tests {
 
     #[test]
     fn a_dead_token_is_401_and_a_gate_that_cannot_know_is_503() {
+        for rejection in [Rejection::Revoked, Rejection::Unready] {
+            let told = Refusal::new(&rejection).status();
+            assert_eq!(told, refusal(&rejection).status());
+        }
+        for (rejection, error) in [
+            (Rejection::Missing, "missing_token"),
+            (Rejection::Revoked, "invalid_token"),
+            (Rejection::Unready, "temporarily_unavailable"),
+        ] {
+            assert_eq!(Refusal::new(&rejection).error(), error);
+        }
         let status = |rejection| refusal(&rejection).status();
         assert_eq!(status(Rejection::Revoked), StatusCode::UNAUTHORIZED);
         assert_eq!(status(Rejection::Missing), StatusCode::UNAUTHORIZED);

@@ -87,11 +87,7 @@ where
         let mut state = self.project().state;
         let (ended, is_grpc) = match state.as_mut().project() {
             StateProjection::Done => return Poll::Ready(None),
-            StateProjection::Own { content } => {
-                let content = std::mem::take(content);
-                let frame = (!content.is_empty()).then(|| Ok(Frame::data(content)));
-                return Poll::Ready(frame);
-            }
+            StateProjection::Own { content } => return Poll::Ready(take_content(content)),
             StateProjection::Passing {
                 body,
                 end,
@@ -118,10 +114,20 @@ where
     fn size_hint(&self) -> SizeHint {
         match &self.state {
             State::Own { content } => SizeHint::with_exact(content.len() as u64),
+            // The whole length stays announced, so a client notices that a cut body is shorter.
             State::Passing { body, .. } => body.size_hint(),
             State::Done => SizeHint::with_exact(0),
         }
     }
+}
+
+/// Takes the content of a body of the gate itself, which is one frame.
+fn take_content(content: &mut Bytes) -> Option<Result<Frame<Bytes>, BoxError>> {
+    let content = std::mem::take(content);
+    if content.is_empty() {
+        return None;
+    }
+    Some(Ok(Frame::data(content)))
 }
 
 type PassedFrame<E> = Option<Result<Frame<Bytes>, E>>;

@@ -104,6 +104,8 @@ impl<S: Sink<M> + Unpin, M> CutSocket<S, M> {
         context: &mut Context<'_>,
         step: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<Result<(), S::Error>>,
     ) -> Poll<Result<(), CutSocketError<S::Error>>> {
+        // Before the step: a client that always has room would never be cut otherwise. A place
+        // among the futures that wait is taken only by a step that waits.
         let ended = match self.writing.check() {
             Ok(()) => match step(Pin::new(&mut self.socket), context) {
                 Poll::Ready(progress) => {
@@ -129,6 +131,7 @@ where
         if this.is_over {
             return Poll::Ready(None);
         }
+        // Before the next message: a client that never pauses would never be cut otherwise.
         let ended = match this.reading.check() {
             Ok(()) => match Pin::new(&mut this.socket).poll_next(context) {
                 Poll::Ready(message) => {

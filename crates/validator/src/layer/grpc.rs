@@ -38,6 +38,8 @@ pub(crate) fn headers_of(deny: Deny) -> HeaderMap {
         StatusCode::UNAUTHORIZED => Code::Unauthenticated,
         StatusCode::FORBIDDEN => Code::PermissionDenied,
         StatusCode::SERVICE_UNAVAILABLE => Code::Unavailable,
+        // All that is left of 4xx is about the request itself: a path or a head that the rules
+        // cannot read in one way.
         status if status.is_client_error() => Code::InvalidArgument,
         _ => Code::Unknown,
     };

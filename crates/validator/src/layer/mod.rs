@@ -160,6 +160,8 @@ where
                 allow.headers.apply(&mut parts.headers);
                 insert(&mut parts.extensions, &admission);
                 let body = CutBody::new(body, &admission, false);
+                // After the headers were changed: the service must not see the client's own
+                // identity headers, nor a credential that the rule keeps back.
                 let response = self.inner.call(Request::from_parts(parts, body));
                 ValidatorFuture::admitted(response, admission)
             }
@@ -187,6 +189,7 @@ fn insert(extensions: &mut Extensions, admission: &Admission) {
 fn refusal<B: Body>(request: &HeaderMap, deny: Deny) -> Response<CutBody<B>> {
     if grpc::is_grpc(request) {
         let mut response = Response::new(CutBody::own(Bytes::new()));
+        // The status of HTTP stays 200, as gRPC demands also of an answer that has trailers only.
         *response.headers_mut() = grpc::headers_of(deny);
         return response;
     }

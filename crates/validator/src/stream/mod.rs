@@ -126,6 +126,8 @@ impl Watching {
     }
 
     fn follower(&self) -> MutexGuard<'_, Follower> {
+        // A panic that poisons the lock was caught by `watch`, which withdraws the proof of its
+        // line. A lock that refuses would also stop the other line, whose proofs hold.
         self.follower.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -148,15 +150,12 @@ impl WatchLoop {
 
     pub(crate) async fn run(self) {
         let mut backoff = Backoff::new(DELAY_FIRST, DELAY_MAX);
+        // Each line begins with an endpoint of its own, so at the start they do not compete for the
+        // first.
         let mut tries = Tries::beginning_with(self.number());
         loop {
             self.wait_for_view().await;
-            let taken = self
-                .shared
-                .targets
-                .choose(self.number(), &mut tries, &self.shared.config.connector)
-                .await;
-            let targets = match taken {
+            let targets = match self.choose_targets(&mut tries).await {
                 Ok(targets) => targets,
                 Err(NoTarget::OnlyOne) => {
                     // The other line has it. Its name may get another address.
@@ -171,20 +170,33 @@ impl WatchLoop {
             };
 
             let begun = Instant::now();
-            let endpoint = targets[0].endpoint;
-            let end = self.watch(endpoint, &targets).await;
-            self.shared.follower().end(self.line);
-            // The reporter must not use a connection that has failed.
-            self.shared.channels.remove(self.line);
-            self.shared.targets.release(self.number());
-            self.record_end(endpoint, &end);
+            self.watch_to_the_end(&targets).await;
 
             // A stream that lasted says that the authority is well.
             if begun.elapsed() > DELAY_MAX {
                 backoff.reset();
             }
+            // The pause comes after a long stream too: the gates of an authority that restarts lose
+            // their streams together, and must not all return together.
             sleep(backoff.step()).await;
         }
+    }
+
+    async fn choose_targets(&self, tries: &mut Tries) -> Result<Vec<Target>, NoTarget> {
+        let shared = &self.shared;
+        let connector = &shared.config.connector;
+        shared.targets.choose(self.number(), tries, connector).await
+    }
+
+    /// Watches an authority until the stream ends, and gives up everything that belonged to it.
+    async fn watch_to_the_end(&self, targets: &[Target]) {
+        let endpoint = targets[0].endpoint;
+        let end = self.watch(endpoint, targets).await;
+        self.shared.follower().end(self.line);
+        // The reporter must not use a connection that has failed.
+        self.shared.channels.remove(self.line);
+        self.shared.targets.release(self.number());
+        self.record_end(endpoint, &end);
     }
 
     fn number(&self) -> usize {
@@ -230,13 +242,7 @@ impl WatchLoop {
         endpoint: usize,
         targets: &[Target],
     ) -> Result<Infallible, StreamEnd> {
-        let config = &self.shared.config;
-        let addresses = targets.iter().map(|target| target.address).collect();
-        let (held, number) = (Arc::clone(&self.shared.targets), self.number());
-        // The other stream may have taken an address meanwhile.
-        let hold = move |address| held.hold(number, Target { endpoint, address });
-        let Connection { channel, expires } =
-            config.connector.connect(endpoint, addresses, hold).await?;
+        let Connection { channel, expires } = self.connect(endpoint, targets).await?;
         self.shared.channels.insert(self.line, channel.clone());
 
         // The hello has to be there before the call: the authority answers it, not the empty stream.
@@ -244,8 +250,10 @@ impl WatchLoop {
         let hello = WatchRequest {
             message: Some(Asked::Hello(self.hello())),
         };
+        // The channel cannot be full: nothing was sent before.
         requests.try_send(hello).map_err(|_| StreamEnd::Closed)?;
 
+        let config = &self.shared.config;
         let answers = config.open(endpoint, channel, outbound).await?;
         let stream = Followed {
             shared: &self.shared,
@@ -256,6 +264,15 @@ impl WatchLoop {
             renewal: expires.map(Renewal::of),
         };
         stream.follow(answers).await
+    }
+
+    async fn connect(&self, endpoint: usize, targets: &[Target]) -> Result<Connection, StreamEnd> {
+        let addresses = targets.iter().map(|target| target.address).collect();
+        let (held, number) = (Arc::clone(&self.shared.targets), self.number());
+        // The other stream may have taken an address meanwhile.
+        let hold = move |address| held.hold(number, Target { endpoint, address });
+        let connector = &self.shared.config.connector;
+        Ok(connector.connect(endpoint, addresses, hold).await?)
     }
 
     fn hello(&self) -> WatchHello {
@@ -273,6 +290,8 @@ impl WatchLoop {
             hello.gate_id = gate.id.to_vec().into();
             hello.admits_for = gate.admits_for.try_into().ok();
         }
+        // The authority does not know the stream's name yet, so the name cannot be part of the
+        // checksum.
         hello.sealed(&AnyStream)
     }
 }
@@ -326,11 +345,7 @@ impl Followed<'_> {
                 _ = probes.tick() => {
                     self.check_progress()?;
                     self.check_certificate()?;
-                    if self.has_proof() {
-                        let uri = config.connector.uri(self.endpoint);
-                        let mut outage = self.shared.outage(self.line);
-                        outage.record_proof(self.endpoint, uri);
-                    }
+                    self.record_proof();
                     self.send_probe()?;
                 }
             }
@@ -351,6 +366,15 @@ impl Followed<'_> {
         }
     }
 
+    /// Says once in the log that this gate follows the authority, when it has proved that.
+    fn record_proof(&self) {
+        if self.has_proof() {
+            let uri = self.shared.config.connector.uri(self.endpoint);
+            let mut outage = self.shared.outage(self.line);
+            outage.record_proof(self.endpoint, uri);
+        }
+    }
+
     /// Returns whether this stream has proved the view fresh.
     fn has_proof(&self) -> bool {
         let now = Mark::now();
@@ -361,6 +385,8 @@ impl Followed<'_> {
     }
 
     fn send_probe(&self) -> Result<(), StreamEnd> {
+        // The time is taken before the probe waits in any queue. Each delay after this line makes
+        // the proof older, never newer (I2).
         let probe = self.shared.follower().probe(self.line, Mark::now())?;
         let Some(probe) = probe else {
             return Ok(());
@@ -415,6 +441,8 @@ impl Followed<'_> {
             return Ok(());
         }
         match self.shared.config.connector.newest_expiry() {
+            // A new connection with the same certificate would end at the same time, and each tick
+            // would make one more.
             Some(newest) if newest > renewal.expires => Err(StreamEnd::Renewal),
             _ => Ok(()),
         }

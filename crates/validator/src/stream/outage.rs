@@ -47,11 +47,9 @@ impl Outage {
 
         ended.connected = false;
         let cause = describe(end);
-        let compared = match end {
-            // The side that is faster decides how a connection breaks: all ways are one cause.
-            StreamEnd::Unanswered { .. } => String::from("unanswered"),
-            _ => without_numbers(&cause),
-        };
+        let compared = compared(end, &cause);
+        // The peer's words are part of a cause. Without a bound on their number it could fill the
+        // log and this list.
         if ended.logged.contains(&compared) || ended.logged.len() == CAUSES_MAX {
             tracing::debug!(
                 endpoint = address,
@@ -79,6 +77,15 @@ impl Outage {
         // Once connected, the same cause is news again.
         known.logged.clear();
         tracing::info!(endpoint = address(endpoint), "follows the authority");
+    }
+}
+
+/// Returns the form in which causes are compared.
+fn compared(end: &StreamEnd, cause: &str) -> String {
+    match end {
+        // The side that is faster decides how a connection breaks: all ways are one cause.
+        StreamEnd::Unanswered { .. } => String::from("unanswered"),
+        _ => without_numbers(cause),
     }
 }
 

@@ -55,18 +55,8 @@ pub(super) fn parse(message: &v1::ReportActivityRequest) -> Result<ParsedReport,
     }
     let gate = gate("gate_id", &message.gate_id, message.admits_for)?;
     let mut refused = RefusedActivities::default();
-    let mut uses = CredentialUses::default();
     let mut warnings = Vec::new();
-    for (index, activity) in message.activities.iter().enumerate() {
-        match parse_activity(activity) {
-            Ok((used, mended)) => {
-                uses.add(used);
-                add_warnings(&mut warnings, index, mended);
-            }
-            Err(error) => refused.add(index, error),
-        }
-    }
-
+    let uses = parse_activities(&message.activities, &mut refused, &mut warnings);
     let report = ActivityReport {
         sessions: uses.sessions.into_values().collect(),
         api_keys: uses.api_keys.into_values().collect(),
@@ -80,6 +70,24 @@ pub(super) fn parse(message: &v1::ReportActivityRequest) -> Result<ParsedReport,
         refused,
         warnings,
     })
+}
+
+fn parse_activities(
+    activities: &[v1::Activity],
+    refused: &mut RefusedActivities,
+    warnings: &mut Vec<v1::ActivityWarning>,
+) -> CredentialUses {
+    let mut uses = CredentialUses::default();
+    for (index, activity) in activities.iter().enumerate() {
+        match parse_activity(activity) {
+            Ok((used, mended)) => {
+                uses.add(used);
+                add_warnings(warnings, index, mended);
+            }
+            Err(error) => refused.add(index, error),
+        }
+    }
+    uses
 }
 
 fn add_warnings(warnings: &mut Vec<v1::ActivityWarning>, index: usize, mended: Vec<FieldWarning>) {

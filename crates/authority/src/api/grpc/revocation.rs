@@ -78,7 +78,12 @@ impl RevocationService for Revocations {
     ) -> Result<Response<v1::ListValidatorsResponse>, Status> {
         let listed = list_validators(&self.app).await;
         let head = self.app.feed.view().position().revision;
-        Ok(Response::new(render::validators(&listed, head)))
+        let last_change = self.app.feed.changes().borrow().revision;
+        Ok(Response::new(render::validators(
+            &listed,
+            head,
+            last_change,
+        )))
     }
 
     async fn wait_for_enforcement(
@@ -136,15 +141,9 @@ fn parse_wait<T>(
     if revision == 0 {
         fields.wrong("revision", "required");
     }
-    let timeout = match timeout.map(|timeout| Duration::try_from(*timeout)) {
-        None => None,
-        Some(Ok(timeout)) => Some(timeout),
-        Some(Err(_)) => {
-            fields.wrong("timeout", "must not be negative");
-            None
-        }
-    };
+    let timeout = parse_timeout(&mut fields, timeout);
     fields.finish(Some(()))?;
+    // A time that overflows is later than every deadline, so it counts as none.
     let until = match timeout.and_then(|timeout| incoming.received.checked_add(timeout)) {
         Some(asked) => asked.min(incoming.answer_by),
         None => incoming.answer_by,
@@ -154,4 +153,14 @@ fn parse_wait<T>(
         received: incoming.received,
         until,
     })
+}
+
+fn parse_timeout(fields: &mut Fields, timeout: Option<&prost_types::Duration>) -> Option<Duration> {
+    match Duration::try_from(*timeout?) {
+        Ok(timeout) => Some(timeout),
+        Err(_) => {
+            fields.wrong("timeout", "must not be negative");
+            None
+        }
+    }
 }

@@ -189,6 +189,7 @@ fn parse_credential(fields: &mut Fields, kind: i32) -> CredentialKind {
         }
         Ok(v1::CredentialKind::ApiKey) => CredentialKind::ApiKey,
         Err(_) => {
+            // The request is refused for this, so the value below makes no key.
             fields.wrong("credential", "must be a value of CredentialKind");
             CredentialKind::Session
         }

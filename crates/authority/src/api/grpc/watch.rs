@@ -244,6 +244,8 @@ fn render_answer(answer: Answer, stream_id: &StreamId) -> v1::WatchResponse {
             };
             Sent::Welcome(welcome.sealed(stream_id))
         }
+        // Without a checksum, as `Confirm` and `Drain`: nothing in a view or a proof comes from
+        // them (decision 026).
         Answer::Queued { ahead, wait } => Sent::Queued(v1::WatchQueued {
             ahead,
             wait: wait.try_into().ok(),

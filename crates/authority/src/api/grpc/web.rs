@@ -152,6 +152,7 @@ fn answer_preflight(origin: HeaderValue) -> Response {
 /// `Access-Control-Allow-Credentials` is never set: a browser then sends no cookie, and shows no answer to one.
 fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    // A cache must not give the answer for one origin to the page of another.
     headers.append(VARY, HeaderValue::from_static("origin"));
 }
 

@@ -53,6 +53,7 @@ async fn log_out(access: &Access, request: Request) -> Result<Response, AppError
     let message = access.receive(body, FORM_BYTES_MAX, &mut message_share);
     let form = Form::read(&parts.headers, &message.await?)?;
     let token = form.required("logout_token")?;
+    // After the message is in: a slow sender must hold no permit.
     let permit = access.load.take_call(Class::Public, &holder)?;
 
     end_sessions(&access.app, token).await?;

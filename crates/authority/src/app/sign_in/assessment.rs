@@ -7,7 +7,9 @@ use crate::{
     domain::{
         Policy, Sight, SignIn,
         device::Device,
-        findings::{DeviceNetworks, FootprintKind, LastPlace, SignInObservation},
+        findings::{
+            DeviceNetworks, Footprint, FootprintKind, History, LastPlace, SignInObservation,
+        },
     },
 };
 
@@ -26,6 +28,31 @@ fn networks(sign_in: &SignInObservation, known: DeviceNetworks) -> (String, Devi
     // Only what was seen before this sign-in: a stolen password must not bring its own household.
     let beside = known.counterpart(ip, sign_in.at).to_owned();
     (beside, known.with(ip, sign_in.at))
+}
+
+/// The footprints of a sign-in that are written.
+fn written_footprints(sign_in: &SignInObservation, known: &History) -> Vec<Footprint> {
+    // Footprints that are known need no second row. That of the device is written again, because sign-ins on it are
+    // counted, and because it has the device's networks.
+    let device_kind = if sign_in.device_id.is_empty() {
+        FootprintKind::DeviceLook
+    } else {
+        FootprintKind::DeviceId
+    };
+    let mut written = sign_in.footprints();
+    written
+        .retain(|footprint| footprint.kind == device_kind || !known.footprints.contains(footprint));
+    written
+}
+
+/// The sign-ins on the device, with this one.
+fn count_sign_ins(sign_in: &SignInObservation, known: u32) -> u32 {
+    // Without an id devices cannot be told apart, so that their sign-ins are not counted.
+    if sign_in.device_id.is_empty() {
+        return 0;
+    }
+    // The history does not contain the sign-in that is under way.
+    known.saturating_add(1)
 }
 
 impl App {
@@ -50,32 +77,14 @@ impl App {
         }
         let findings = sign_in.findings(&known.history, &policy.findings_disabled);
 
-        // Footprints that are known need no second row. That of the device is written again, because sign-ins on it are
-        // counted, and because it has the device's networks.
-        let device_kind = if sign_in.device_id.is_empty() {
-            FootprintKind::DeviceLook
-        } else {
-            FootprintKind::DeviceId
-        };
-        new.footprints = sign_in.footprints();
-        new.footprints.retain(|footprint| {
-            footprint.kind == device_kind || !known.history.footprints.contains(footprint)
-        });
+        new.footprints = written_footprints(&sign_in, &known.history);
         let (network_beside, device_networks) = networks(&sign_in, known.history.device_networks);
         new.device_networks = device_networks;
-
-        // Without an id devices cannot be told apart, so that their sign-ins are not counted.
-        let device_sign_ins = if sign_in.device_id.is_empty() {
-            0
-        } else {
-            // The history does not contain the sign-in that is under way.
-            known.device_sign_ins.saturating_add(1)
-        };
         new.sight = Sight {
+            device_sign_ins: count_sign_ins(&sign_in, known.device_sign_ins),
             device: sign_in.device,
             place: sign_in.place,
             network_beside,
-            device_sign_ins,
             findings,
         };
         Ok(())

@@ -13,11 +13,12 @@ use crate::{
     domain::{
         Cause, ClientInfo, Micros, Mutation, Profile, SessionState, Sight, SignIn, SignInFacts,
         SignInOutcome, UserRoles,
-        device::{AppWords, ClientHints},
+        device::{AppWords, ClientHints, Device},
         findings::DeviceNetworks,
         policy::Limits,
     },
     keys::random,
+    policies::KnownPolicy,
     store::SignInError,
 };
 
@@ -85,6 +86,7 @@ async fn try_sign_in(
         .admit_sign_in(&request.tenant_id, &request.user_id)
         .await??;
     let Opened { new, outcome } = open(app, caller, request).await?;
+    // A repetition has opened nothing, so its place is given back.
     if outcome.is_new {
         place.keep();
     }
@@ -92,21 +94,14 @@ async fn try_sign_in(
     if outcome.session.state(outcome.now) != SessionState::Active {
         return Err(AppError::SessionEnded);
     }
+    let other_sessions = count_others(&new, outcome.other_sessions);
     app.end_excess(&new, outcome.excess).await?;
-    let replacement = ChangeOrigin::wordless(
-        caller.clone(),
-        request.trace_parent.clone(),
-        request.received,
-    );
-    end_replaced(app, &replacement, &new).await?;
+    end_replaced(app, caller, request, &new).await?;
 
     // Tokens are issued last. If anything above fails, the session is open but nobody can use it.
+    let audiences = &outcome.session.facts.audiences;
     let tokens = app
-        .issue_tokens(
-            &outcome.session,
-            &outcome.session.facts.audiences,
-            outcome.now,
-        )
+        .issue_tokens(&outcome.session, audiences, outcome.now)
         .await?;
     let session = app
         .view_without_profile(caller, outcome.session, outcome.now)
@@ -114,12 +109,16 @@ async fn try_sign_in(
     Ok(SignedIn {
         session,
         tokens,
-        // The sessions that this one left no room for are not there any more.
-        other_sessions: match new.ends_beyond() {
-            Some(sessions_max) => outcome.other_sessions.min(sessions_max.saturating_sub(1)),
-            None => outcome.other_sessions,
-        },
+        other_sessions,
     })
+}
+
+/// The user's other sessions, once those that this one left no room for have ended.
+fn count_others(new: &SignIn, found: u32) -> u32 {
+    match new.ends_beyond() {
+        Some(sessions_max) => found.min(sessions_max.saturating_sub(1)),
+        None => found,
+    }
 }
 
 /// Opens the session under the policy that is in force when it is stored.
@@ -127,15 +126,7 @@ async fn open(app: &App, caller: &Caller, request: &SignInRequest) -> Result<Ope
     let device = assessment::device(request);
     let mut known = app.policies.known(&request.tenant_id).await?;
     for _ in 0..POLICIES_MAX {
-        let limits = known.policy.effective(&request.user_id);
-        if !limits.accepts_acr(&request.acr) {
-            return Err(AppError::PolicyForbids("required_acr"));
-        }
-        let mut new = new_sign_in(caller, request, &limits, known.version);
-        app.assess_sign_in(&mut new, device.clone(), &known.policy)
-            .await?;
-        check_replaced(app, &new).await?;
-
+        let mut new = prepare(app, caller, request, &known, device.clone()).await?;
         match app.store.sign_in(&new).await {
             Ok(outcome) => {
                 // An earlier call has drawn another id.
@@ -151,6 +142,24 @@ async fn open(app: &App, caller: &Caller, request: &SignInRequest) -> Result<Ope
     }
     // A policy that changes so often is being edited. The caller may repeat the call.
     Err(AppError::Unavailable)
+}
+
+/// The sign-in under a policy, checked and assessed.
+async fn prepare(
+    app: &App,
+    caller: &Caller,
+    request: &SignInRequest,
+    known: &KnownPolicy,
+    device: Device,
+) -> Result<SignIn, AppError> {
+    let limits = known.policy.effective(&request.user_id);
+    if !limits.accepts_acr(&request.acr) {
+        return Err(AppError::PolicyForbids("required_acr"));
+    }
+    let mut new = new_sign_in(caller, request, &limits, known.version);
+    app.assess_sign_in(&mut new, device, &known.policy).await?;
+    check_replaced(app, &new).await?;
+    Ok(new)
 }
 
 fn new_sign_in(
@@ -205,10 +214,20 @@ async fn check_replaced(app: &App, new: &SignIn) -> Result<(), AppError> {
 
 /// Ends the session that the new one replaces. This comes after the opening, so that a refused sign-in ends nothing. If
 /// it fails, nobody gets the tokens of the new session.
-async fn end_replaced(app: &App, origin: &ChangeOrigin, new: &SignIn) -> Result<(), AppError> {
+async fn end_replaced(
+    app: &App,
+    caller: &Caller,
+    request: &SignInRequest,
+    new: &SignIn,
+) -> Result<(), AppError> {
     let Some(replaced) = new.replaces else {
         return Ok(());
     };
+    let origin = ChangeOrigin::wordless(
+        caller.clone(),
+        request.trace_parent.clone(),
+        request.received,
+    );
     let mutation = Mutation::RevokeSessions {
         tenant: new.tenant_id.clone(),
         sessions: vec![replaced],
@@ -216,6 +235,6 @@ async fn end_replaced(app: &App, origin: &ChangeOrigin, new: &SignIn) -> Result<
         owner: Some(new.user_id.clone()),
         cause: Cause::Replaced,
     };
-    app.apply_change(origin, mutation).await?;
+    app.apply_change(&origin, mutation).await?;
     Ok(())
 }

@@ -130,6 +130,8 @@ impl Receiver {
 
     fn request(&self, message: &Message) -> Result<Request<Full<Bytes>>, Refusal> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        // Of this attempt and not of the event: a receiver refuses a signature whose timestamp is
+        // old.
         let timestamp = now.unwrap_or_default().as_secs();
         let path = self.uri.path_and_query().map_or("/", |path| path.as_str());
         let signature = self.signer.sign(&message.id, timestamp, &message.body);

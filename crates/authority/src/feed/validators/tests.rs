@@ -6,28 +6,21 @@ use std::{
 };
 
 use super::*;
-use crate::{config::TelemetryConfig, feed::counts::Counts, telemetry::Telemetry};
+use crate::{
+    config::TelemetryConfig,
+    feed::{
+        counts::Counts,
+        parts::{STALENESS, gate},
+    },
+    telemetry::Telemetry,
+};
 
 const REVISION: Revision = Revision(10);
-const STALENESS: Duration = Duration::from_secs(5);
 
 fn validators() -> Arc<Validators> {
     let telemetry = Telemetry::start(&TelemetryConfig::default(), "sqlite");
     let (_, instruments) = telemetry.expect("instruments");
     Arc::new(Validators::new(Arc::new(instruments)))
-}
-
-fn gate(name: &str, instance: u8) -> Gate {
-    Gate {
-        caller: "gateway".into(),
-        name: name.into(),
-        address: "127.0.0.1:1".into(),
-        version: "1.2.3".into(),
-        log_version: 1,
-        instance: Some([instance; 16]),
-        mode: ValidatorMode::Strict,
-        max_staleness: STALENESS,
-    }
 }
 
 fn connect(validators: &Arc<Validators>, name: &str, instance: u8, applied: u64) -> Registration {
@@ -176,4 +169,177 @@ fn a_gate_counts_once_while_it_connects_again() {
     }
     drop(stop);
     connecting.join().expect("no panic");
+}
+
+#[test]
+fn streams_and_those_whose_readers_are_behind_are_counted() {
+    let validators = validators();
+    assert_eq!(validators.streams(), 0);
+    let registrations: Vec<_> = (1..=3)
+        .map(|instance| connect(&validators, "gate", instance, 10))
+        .collect();
+    for (taken, registration) in [8, 9, 10].into_iter().zip(&registrations) {
+        registration.connected.record_taken(Revision(taken));
+    }
+    assert_eq!(validators.streams(), 3);
+    assert_eq!(validators.parked_streams(Revision(8)), 0);
+    assert_eq!(validators.parked_streams(Revision(10)), 2);
+    assert_eq!(validators.parked_streams(Revision(11)), 3);
+}
+
+#[test]
+fn a_series_is_what_its_stream_said_last() {
+    let validators = validators();
+    assert!(validators.series().is_empty());
+    let registration = connect(&validators, "gate", 1, 10);
+    registration.connected.record_applied(Revision(9));
+    let series = validators.series();
+    let [(name, applied, age)] = series.as_slice() else {
+        panic!("{series:?}");
+    };
+    assert_eq!((name.as_str(), *applied), ("gate", REVISION));
+    assert!(*age < STALENESS);
+}
+
+#[test]
+fn streams_are_counted_by_credential_and_name() {
+    let validators = validators();
+    let registrations = [("one", 1), ("one", 2), ("one", 2), ("other", 1)]
+        .map(|(name, instance)| connect(&validators, name, instance, 10));
+    let statuses = validators.list();
+    let statuses: Vec<_> = statuses.iter().collect();
+    let streams = streams_by_gate(&statuses);
+    assert_eq!(streams.len(), 2);
+    assert_eq!(streams[&("gateway", "one")], 3);
+    assert_eq!(streams[&("gateway", "other")], 1);
+    drop(registrations);
+}
+
+#[test]
+fn the_log_may_be_of_the_lowest_version_that_a_gate_understands() {
+    let validators = validators();
+    assert_eq!(validators.log_version(), None);
+    let mut versions = Vec::new();
+    for log_version in [7, 5, 6] {
+        let mut gate = gate("gate", 1);
+        gate.log_version = log_version;
+        versions.push(validators.register(gate, 0, 10).expect("room"));
+    }
+    assert_eq!(validators.log_version(), Some(5));
+    assert_eq!(validators.shared_statuses().len(), 3);
+}
+
+#[test]
+fn a_status_says_what_is_known_and_nothing_else() {
+    let validators = validators();
+    let registration = validators.register(gate("gate", 1), 0, 10).expect("room");
+    let connected = &registration.connected;
+    let status = connected.status();
+    assert_eq!((status.probe_age, status.freshness), (None, None));
+    assert_eq!(status.skew_micros, None);
+    assert!(status.lapsed, "it accepts nothing yet");
+
+    let start = Instant::now();
+    connected.record_probe(Revision(10));
+    connected.record_question(Revision(9), start);
+    connected.record_answer(Revision(9));
+    connected.record_skew(-5);
+    let status = connected.status();
+    assert!(status.probe_age.is_some_and(|age| age < STALENESS));
+    assert!(status.freshness.is_some_and(|age| age < STALENESS));
+    assert_eq!(status.skew_micros, Some(-5));
+    assert!(!status.lapsed);
+    connected.record_skew(i64::MIN);
+    let skew = connected.status().skew_micros;
+    assert_eq!(skew, Some(i64::MIN + 1), "and not unknown");
+
+    let mut best_effort = gate("other", 1);
+    best_effort.mode = ValidatorMode::BestEffort;
+    let registration = validators.register(best_effort, 0, 10).expect("room");
+    assert!(!registration.connected.status().lapsed, "it never does");
+}
+
+#[test]
+fn a_lease_lapses_after_its_time_and_an_unanswered_probe_has_none() {
+    let validators = validators();
+    let registration = connect(&validators, "gate", 1, 9);
+    let connected = &registration.connected;
+    let lease = lease_length(STALENESS);
+    assert!(lease > STALENESS && lease < STALENESS + Duration::from_millis(20));
+    let past = Instant::now() - lease - Duration::from_millis(1);
+    connected.record_question(Revision(9), past);
+    connected.record_answer(Revision(9));
+    assert!(connected.status().lapsed);
+
+    connected.record_question(Revision(9), Instant::now());
+    assert!(!connected.status().lapsed, "it will be answered");
+    connected.record_silence();
+    assert!(connected.status().lapsed, "it was not");
+}
+
+#[test]
+fn a_smaller_claim_takes_nothing_back_and_is_no_progress() {
+    let validators = validators();
+    let registration = connect(&validators, "gate", 1, 9);
+    let progress = validators.confirmations.progress();
+    registration.connected.record_applied(Revision(9));
+    registration.connected.record_applied(Revision(8));
+    assert_eq!(validators.confirmations.progress(), progress);
+    assert_eq!(registration.connected.applied(), Revision(9));
+    registration.connected.record_applied(Revision(10));
+    assert_eq!(validators.confirmations.progress(), progress + 1);
+}
+
+#[test]
+fn an_ended_stream_confirms_in_its_history_alone() {
+    let validators = validators();
+    let registration = connect(&validators, "gate", 1, 10);
+    let start = Instant::now();
+    registration.connected.record_question(Revision(9), start);
+    registration.connected.record_answer(Revision(9));
+    drop(registration);
+    let counted = |history| Counts::of(validators.lines(REVISION, start, history), start);
+    assert_eq!(counted(0).confirmed, 1);
+    assert_eq!(counted(1).confirmed, 0);
+}
+
+#[test]
+fn an_ended_stream_is_kept_for_a_time_after_its_lease() {
+    let start = Instant::now();
+    let mut ended = EndedStreams::default();
+    let validators = validators();
+    let registration = connect(&validators, "gate", 1, 9);
+    registration.connected.record_question(Revision(9), start);
+    registration.connected.record_answer(Revision(9));
+    ended.add(EndedStream::of(&registration.connected));
+    let end = start + lease_length(STALENESS);
+    let moment = Duration::from_micros(1);
+
+    assert!(!ended.remove_old(end), "at its end it may still accept");
+    assert!(ended.remove_old(end + moment), "it has lapsed");
+    assert!(!ended.remove_old(end + moment), "which counts once");
+    ended.remove_old(end + ENDED_KEPT - moment);
+    assert_eq!(ended.streams.len(), 1);
+    ended.remove_old(end + ENDED_KEPT);
+    assert!(ended.streams.is_empty());
+}
+
+#[test]
+fn streams_that_are_forgotten_for_want_of_room_are_remembered_by_their_end() {
+    let start = Instant::now();
+    let validators = validators();
+    let registration = connect(&validators, "gate", 1, 9);
+    registration.connected.record_question(Revision(9), start);
+    registration.connected.record_answer(Revision(9));
+    let mut ended = EndedStreams::default();
+    for _ in 0..ENDED_MAX {
+        ended.add(EndedStream::of(&registration.connected));
+    }
+    assert_eq!(ended.forgotten_until, None);
+    ended.add(EndedStream::of(&registration.connected));
+    assert_eq!(ended.streams.len(), ENDED_MAX);
+    let end = start + lease_length(STALENESS);
+    assert_eq!(ended.forgotten_until, Some(end));
+    *validators.ended() = ended;
+    assert_eq!(validators.forgotten_until(), Some(end));
 }

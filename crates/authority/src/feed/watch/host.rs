@@ -147,3 +147,6 @@ impl WatchHost {
         (is_ours && is_proven).then_some(proven.head)
     }
 }
+
+#[cfg(test)]
+mod tests;

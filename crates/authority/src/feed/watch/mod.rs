@@ -6,7 +6,11 @@
 
 mod host;
 mod messages;
+#[cfg(test)]
+mod parts;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod transfer;
 
 pub(crate) use self::{

@@ -42,8 +42,8 @@ pub(crate) struct WatchStream<P> {
     registration: Registration,
     /// Tells the sweep that the gate may admit requests, while the stream lasts.
     _gate: Option<GateStream>,
-    /// Wakes the stream on changes.
-    position: Receiver<Position>,
+    /// Wakes the stream when there is something new for gates.
+    changes: Receiver<Position>,
     /// The revision that callers want to be confirmed. Wakes the stream too.
     wanted: Receiver<Revision>,
     question: Question,
@@ -97,11 +97,11 @@ where
             None => None,
         };
         // Both are read before the greeting judges the cursor, so that no change in between is missed.
-        let position = host.feed.position();
+        let changes = host.feed.changes();
         let history = host.feed.history();
         let wanted = host.validators.confirmations.wanted();
         let start = Position {
-            incarnation: position.borrow().incarnation,
+            incarnation: changes.borrow().incarnation,
             revision: Revision(0),
             chain: Chain::default(),
         };
@@ -111,7 +111,7 @@ where
             aged: source.aged,
             registration,
             _gate: gate,
-            position,
+            changes,
             wanted,
             question: Question::default(),
             history,
@@ -175,7 +175,7 @@ where
     /// Waits until there is something to do, and does it: there may be an answer then.
     async fn gather(&mut self) -> Result<(), StreamEnd> {
         // Marked as seen before anything is read, so that a change meanwhile wakes the stream again.
-        self.position.borrow_and_update();
+        self.changes.borrow_and_update();
         let wanted = *self.wanted.borrow_and_update();
         // This view does not continue the one that the validator has. A new stream finds out by its cursor.
         if self.host.feed.history() != self.history {
@@ -211,7 +211,7 @@ where
                 Asked::Probe(probe) => self.take_probe(probe)?,
                 Asked::Applied(applied) => self.take_applied(applied)?,
             },
-            changed = self.position.changed() => changed.map_err(|_| StreamEnd::Closed)?,
+            changed = self.changes.changed() => changed.map_err(|_| StreamEnd::Closed)?,
             changed = self.wanted.changed() => changed.map_err(|_| StreamEnd::Closed)?,
             () = wait_until(self.question.due) => {}
         }
@@ -255,7 +255,7 @@ where
             biased;
             () = host.feed.admission.freed() => {}
             // Another history ends the stream.
-            changed = self.position.changed() => changed.map_err(|_| StreamEnd::Closed)?,
+            changed = self.changes.changed() => changed.map_err(|_| StreamEnd::Closed)?,
             () = host.drain.cancelled() => self.end(),
         }
         Ok(())
@@ -278,6 +278,8 @@ where
             self.question.due = Some(next);
             return;
         }
+        // By the number of streams: all of them are asked for one caller, and the answers must
+        // leave the cores to others.
         let pause = question_pause(self.host.validators.streams());
         self.question.next = Some(now + pause);
         self.question.asked_at = self.at.revision;

@@ -101,3 +101,89 @@ async fn choose_snapshot(feed: &Feed, part: Option<SnapshotPart>) -> (Arc<Encode
     }
     (feed.snapshot().await, 0)
 }
+
+#[cfg(test)]
+mod tests {
+    use portcullis_contract::{
+        delta::{self, Change},
+        id::Serial,
+        key::CredentialKind,
+        view::Frame,
+    };
+
+    use super::*;
+    use crate::{config::WatchConfig, feed::parts::Parts};
+
+    async fn feed(snapshots_max: usize) -> Feed {
+        let parts = Parts::new().await;
+        let config = WatchConfig {
+            snapshots_max,
+            ..WatchConfig::default()
+        };
+        parts.open_feed(&config).await
+    }
+
+    #[tokio::test]
+    async fn a_small_view_is_one_chunk() {
+        let feed = feed(1).await;
+        let transfer = SnapshotTransfer::begin(&feed, None);
+        let TransferStep::LastChunk(_, position) = transfer.step(&feed).await else {
+            panic!("not the last chunk");
+        };
+        assert_eq!(position, feed.view().position());
+    }
+
+    #[tokio::test]
+    async fn who_waits_is_told_once_in_a_time() {
+        let feed = feed(1).await;
+        let ahead = feed.admission.enter();
+        assert!(matches!(ahead.turn(Instant::now()), Turn::Now));
+        let transfer = SnapshotTransfer::begin(&feed, None);
+        let TransferStep::Queued { mut transfer, .. } = transfer.step(&feed).await else {
+            panic!("not queued");
+        };
+        assert!(transfer.queued_told.is_some(), "it knows that it told");
+        // On a busy machine a moment may be long.
+        transfer.queued_told = Some(Instant::now());
+        let TransferStep::Wait(mut transfer) = transfer.step(&feed).await else {
+            panic!("told twice");
+        };
+        transfer.queued_told = Instant::now().checked_sub(QUEUED_INTERVAL);
+        let step = transfer.step(&feed).await;
+        assert!(matches!(step, TransferStep::Queued { .. }), "told again");
+    }
+
+    #[tokio::test]
+    async fn a_large_view_is_sent_chunk_by_chunk_to_its_end() {
+        let feed = feed(1).await;
+        // Scattered serials, which do not compress.
+        let serials = (0..200_000).map(|number| Serial(number * 700 + 3));
+        let change = Change::Revoke {
+            credential: CredentialKind::Session,
+            serials: serials.collect(),
+        };
+        let start = feed.view();
+        let frame = Frame {
+            revision: start.position().revision.next(),
+            delta: delta::encode(&[change], Vec::new()),
+            audit_digest: [0; 32],
+        };
+        let view = start.apply(&frame).expect("applies");
+        let position = view.position();
+        feed.published.begin_history(view);
+
+        let length = feed.snapshot().await.length();
+        assert!(length > 2, "{length} chunks");
+        let mut transfer = SnapshotTransfer::begin(&feed, None);
+        for _ in 1..length {
+            let TransferStep::Chunk(_, next) = transfer.step(&feed).await else {
+                panic!("too few chunks");
+            };
+            transfer = next;
+        }
+        let TransferStep::LastChunk(_, end) = transfer.step(&feed).await else {
+            panic!("too many chunks");
+        };
+        assert_eq!(end, position);
+    }
+}

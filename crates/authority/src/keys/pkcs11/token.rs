@@ -113,19 +113,24 @@ fn derive_blocking(config: &Pkcs11Config, pin: &str) -> Result<MasterKey, TokenE
     // It stays loaded: the libraries that modules bring along do not all bear to be unloaded.
     std::mem::forget(module.clone());
 
-    let arguments = CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK);
-    let is_ours = match module.initialize(arguments) {
-        Ok(()) => true,
-        // By somebody else in this process, who still uses it.
-        Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => false,
-        Err(error) => return Err(TokenError::Start(error)),
-    };
+    let is_ours = initialize(&module)?;
     let derived = derive_by(&module, config, pin);
     if is_ours {
         // The key is here already, so an error at the end changes nothing.
         let _ended = module.finalize();
     }
     derived
+}
+
+/// Starts a module. Returns false if it runs already.
+fn initialize(module: &Pkcs11) -> Result<bool, TokenError> {
+    let arguments = CInitializeArgs::new(CInitializeFlags::OS_LOCKING_OK);
+    match module.initialize(arguments) {
+        Ok(()) => Ok(true),
+        // By somebody else in this process, who still uses it.
+        Err(Error::Pkcs11(RvError::CryptokiAlreadyInitialized, _)) => Ok(false),
+        Err(error) => Err(TokenError::Start(error)),
+    }
 }
 
 fn derive_by(module: &Pkcs11, config: &Pkcs11Config, pin: &str) -> Result<MasterKey, TokenError> {
@@ -167,6 +172,7 @@ fn find_slot(module: &Pkcs11, label: &str) -> Result<Slot, TokenError> {
 fn log_in(session: &Session, pin: &str) -> Result<(), TokenError> {
     let pin = AuthPin::from(pin.to_owned());
     match session.login(UserType::User, Some(&pin)) {
+        // A login is of the whole process. Another use of the module may have logged in before.
         Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
         Err(Error::Pkcs11(RvError::PinLocked, _)) => Err(TokenError::PinLocked),
         Err(Error::Pkcs11(

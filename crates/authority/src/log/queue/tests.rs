@@ -2,7 +2,10 @@ use std::collections::HashSet;
 
 use proptest::prelude::*;
 
+use portcullis_contract::id::UserId;
+
 use super::*;
+use crate::domain::{Actor, Entry};
 
 const BOUNDS: Bounds = Bounds {
     entries_max: 100_000,
@@ -228,4 +231,116 @@ proptest! {
         // A source may be ahead by its largest entry, and by what did not fit into the last batch.
         prop_assert!(most - least <= 3 * BATCH as u64, "{weights:?}");
     }
+}
+
+fn revoke_of(actor: Actor, cause: Cause) -> Entry {
+    Entry {
+        actor,
+        ..Entry::internal(Mutation::RevokeSessions {
+            tenant: TenantId::parse("acme").expect("a tenant id"),
+            sessions: Vec::new(),
+            owner: None,
+            cause,
+        })
+    }
+}
+
+#[test]
+fn what_the_sweep_ends_counts_for_the_authority_and_all_else_for_who_asked() {
+    let acme = || Source::Tenant(TenantId::parse("acme").expect("a tenant id"));
+    let source = |actor, cause| Ticket::of(&revoke_of(actor, cause)).source;
+    assert_eq!(source(Actor::authority(), Cause::Idle), Source::Authority);
+    assert_eq!(source(Actor::authority(), Cause::Policy), Source::Authority);
+    assert_eq!(source(Actor::authority(), Cause::Administrator), acme());
+    assert_eq!(source(Actor::service("app"), Cause::Idle), acme());
+    assert_eq!(source(Actor::service("app"), Cause::Administrator), acme());
+
+    let everyone = |actor| {
+        let entry = Entry::internal(Mutation::SignOutEveryone);
+        Ticket::of(&Entry { actor, ..entry }).source
+    };
+    assert_eq!(everyone(Actor::service("app")), Source::Installation);
+    assert_eq!(everyone(Actor::authority()), Source::Authority);
+}
+
+#[test]
+fn a_quota_is_of_the_service_or_of_a_user_of_one_tenant() {
+    let ada = UserId::parse("ada").expect("a user id");
+    let caller = |actor| Ticket::of(&revoke_of(actor, Cause::Administrator)).caller;
+    assert_eq!(caller(Actor::service("app")), "service:app");
+    let on_behalf = Actor::on_behalf("app", &ada, String::new());
+    assert_eq!(caller(on_behalf), "service:app");
+    assert_eq!(caller(Actor::user(&ada)), "user:ada acme");
+    assert_eq!(caller(Actor::authority()), "authority acme");
+    let provider = Actor::identity_provider("https://id.example");
+    assert_eq!(caller(provider), "idp:https://id.example");
+}
+
+#[test]
+fn each_bound_has_its_own_name_in_metrics() {
+    let names = [Full::Queue, Full::Source, Full::Caller].map(Full::name);
+    assert_eq!(names, ["log_queue", "log_tenant", "log_caller"]);
+}
+
+#[test]
+fn a_caller_may_fill_its_bound_and_a_batch_its_size() {
+    let bounds = Bounds {
+        caller_targets_max: 10,
+        ..BOUNDS
+    };
+    let mut queue = FairQueue::new(bounds);
+    add(&mut queue, "a", 6, 1);
+    add(&mut queue, "a", 4, 2);
+    assert_eq!(queue.push(ticket("a", 1, true), 3), Err(Full::Caller));
+    assert_eq!(queue.take(256, 10, |_| true), [1, 2]);
+    add(&mut queue, "a", 6, 4);
+    add(&mut queue, "a", 4, 5);
+    assert_eq!(queue.take(256, 9, |_| true), [4]);
+}
+
+#[test]
+fn a_source_that_rests_keeps_its_time_while_others_wait() {
+    let mut queue = FairQueue::new(BOUNDS);
+    add(&mut queue, "a", 1_000, "a");
+    add(&mut queue, "b", 1, "b");
+    assert_eq!(queue.take(1, BATCH, |_| true), ["a"]);
+    assert_eq!(queue.resting.len(), 1, "it has had its share");
+    assert_eq!(queue.take(1, BATCH, |_| true), ["b"]);
+    assert!(queue.resting.is_empty(), "nobody waits");
+}
+
+#[test]
+fn the_times_of_resting_sources_are_bounded_and_those_ahead_are_kept() {
+    let mut queue = FairQueue::new(BOUNDS);
+    let source = |number| ticket(&format!("t{number}"), 1, true).source;
+    add(&mut queue, "waits", 1, "waits");
+    queue.now = 100;
+    for number in 0..RESTING_MAX {
+        queue.rest(&source(number), 100);
+    }
+    assert_eq!(queue.resting.len(), RESTING_MAX);
+    // All make room, because no source is ahead.
+    queue.rest(&source(RESTING_MAX), 101);
+    assert_eq!(queue.resting.len(), 1);
+    for number in 0..RESTING_MAX - 1 {
+        queue.rest(&source(number), 101);
+    }
+    queue.rest(&source(RESTING_MAX + 1), 200);
+    assert_eq!(queue.resting.len(), RESTING_MAX, "all are ahead");
+    assert!(!queue.resting.contains_key(&source(RESTING_MAX + 1)));
+}
+
+#[test]
+fn two_sources_of_the_same_length_do_not_evict_each_other_in_turns() {
+    let bounds = Bounds {
+        entries_max: 3,
+        ..BOUNDS
+    };
+    let mut queue = FairQueue::new(bounds);
+    add(&mut queue, "a", 1, 1);
+    add(&mut queue, "a", 1, 2);
+    add(&mut queue, "b", 1, 3);
+    // With its second entry it would have more than the other is left with.
+    assert_eq!(queue.push(ticket("b", 1, true), 4), Err(Full::Queue));
+    assert_eq!(queue.push(ticket("c", 1, true), 5), Ok(Some(2)));
 }

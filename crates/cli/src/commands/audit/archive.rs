@@ -78,12 +78,16 @@ impl Record for Verified {
 pub(super) fn verify_files(printer: &Printer, files: &[PathBuf]) -> Result<()> {
     let mut verified = Vec::with_capacity(files.len());
     for path in files {
+        // The first file that does not match ends the command: nothing can be said about those that
+        // continue it.
         verified.push(verify_file(path)?);
     }
     // Names sort as the months do, but nobody has to name them in order.
     verified.sort_by_key(|file| file.after_revision);
     for pair in verified.windows(2) {
         let [before, file] = pair else { continue };
+        // The chain too: two histories of an installation have the same revisions, and other
+        // batches.
         let is_next = (before.through_revision, &before.through_chain)
             == (file.after_revision, &file.after_chain);
         if !is_next {

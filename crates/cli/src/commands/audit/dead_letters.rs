@@ -86,24 +86,18 @@ pub(super) async fn run(connected: &Connected, options: &Options) -> Result<()> 
 
 async fn find(connected: &Connected, options: &ListOptions) -> Result<Vec<v1::DeadLetter>> {
     let mut client = connected.authority.audit();
-    let mut request = v1::ListDeadLettersRequest {
-        export: options.export.clone().unwrap_or_default(),
-        ..Default::default()
-    };
-    let mut letters = Vec::new();
-    loop {
-        request.page_size = options.limit.page_size(letters.len());
-        let page = client.list_dead_letters(request.clone()).await?;
-        let page = page.into_inner();
-        letters.extend(page.letters);
-        if options
-            .limit
-            .is_reached(letters.len(), &page.next_page_token)
-        {
-            return Ok(letters);
-        }
-        request.page_token = page.next_page_token;
-    }
+    options
+        .limit
+        .collect(async |page_size, page_token| {
+            let request = v1::ListDeadLettersRequest {
+                export: options.export.clone().unwrap_or_default(),
+                page_size,
+                page_token,
+            };
+            let page = client.list_dead_letters(request).await?.into_inner();
+            Ok((page.letters, page.next_page_token))
+        })
+        .await
 }
 
 /// The letters of one command, of which each call answers some.
@@ -119,6 +113,8 @@ impl Progress {
     fn add(&mut self, changed: u32, remaining: u64) -> bool {
         let changed = u64::from(changed);
         self.answered += changed;
+        // The first answer says how many there are. A receiver that goes on failing may add
+        // letters as fast as they are answered.
         let all = *self.all.get_or_insert(changed + remaining);
         changed == 0 || remaining == 0 || self.answered >= all
     }
@@ -134,11 +130,13 @@ async fn retry_letters(connected: &Connected, selection: &Selection) -> Result<(
         };
         let mut client = connected.authority.audit();
         let answer = client.retry_dead_letters(request).await?.into_inner();
+        // Letters that were named fit into one call. All others come in bounded pieces.
         if progress.add(answer.changed, answer.remaining) || !selection.events.is_empty() {
             note(&format!(
                 "{} dead letters are tried once more",
                 progress.answered
             ));
+            note_rest(selection, answer.remaining);
             return Ok(());
         }
     }
@@ -146,11 +144,7 @@ async fn retry_letters(connected: &Connected, selection: &Selection) -> Result<(
 
 async fn drop_letters(connected: &Connected, options: &DropOptions) -> Result<()> {
     let selection = &options.selection;
-    let export = visible(&selection.export);
-    let meant = match selection.events.len() {
-        0 => format!("all dead letters of {export}"),
-        count => format!("{count} dead letters of {export}"),
-    };
+    let meant = selection.describe();
     if options.consent.dry_run {
         note(&format!("dry run: {meant} would never be delivered"));
         return Ok(());
@@ -158,6 +152,7 @@ async fn drop_letters(connected: &Connected, options: &DropOptions) -> Result<()
     options
         .consent
         .confirm(&format!("Give up {meant}? They are never delivered"))?;
+    let mut client = connected.authority.audit();
     let mut progress = Progress::default();
     loop {
         let request = v1::DropDeadLettersRequest {
@@ -165,11 +160,29 @@ async fn drop_letters(connected: &Connected, options: &DropOptions) -> Result<()
             letters: selection.events.clone(),
             reason: selection.reason.clone(),
         };
-        let mut client = connected.authority.audit();
         let answer = client.drop_dead_letters(request).await?.into_inner();
         if progress.add(answer.changed, answer.remaining) || !selection.events.is_empty() {
             note(&format!("{} dead letters are dropped", progress.answered));
+            note_rest(selection, answer.remaining);
             return Ok(());
+        }
+    }
+}
+
+/// Says that letters are left. The authority counts up to a bound, so there may have been more than it said at first.
+fn note_rest(selection: &Selection, remaining: u64) {
+    if selection.events.is_empty() && remaining > 0 {
+        note("there are more: run the command again");
+    }
+}
+
+impl Selection {
+    /// The letters in words.
+    fn describe(&self) -> String {
+        let export = visible(&self.export);
+        match self.events.len() {
+            0 => format!("all dead letters of {export}"),
+            count => format!("{count} dead letters of {export}"),
         }
     }
 }

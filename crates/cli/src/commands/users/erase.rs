@@ -1,20 +1,19 @@
 //! `portcullis users erase`: everything that names a user goes.
 
-use std::time::Duration;
+use std::{slice, time::Duration};
 
 use clap::Args;
 use portcullis_contract::v1;
 use tokio::time::sleep;
 
-use super::OneUser;
+use super::{OneUser, note_unknown};
 use crate::{
     commands::{
-        ending::{Consent, Outcome, counted, explain_preview, print_preview},
+        ending::{Consent, Outcome, counted, explain_preview},
         receipt::{Waiting, print_outcome},
     },
     context::Session as Connected,
     failure::{Failure, Result},
-    output::{note, text::cell},
 };
 
 /// The pause between two calls, while the authority goes on by itself.
@@ -36,48 +35,64 @@ pub(super) struct Options {
 
 /// Erases a user, and waits until everything but the id is removed.
 pub(super) async fn run(connected: &Connected, tenant: String, options: &Options) -> Result<()> {
-    let user = &options.user.user;
-    let mut client = connected.authority.users();
+    let consent = &options.consent;
     let mut request = v1::EraseUserRequest {
         tenant_id: tenant,
-        user_id: user.clone(),
+        user_id: options.user.user.clone(),
         reason: options.reason.clone().unwrap_or_default(),
         validate_only: true,
         ..Default::default()
     };
-    if options.consent.dry_run {
-        let answer = client.erase_user(request).await?.into_inner();
-        return print_preview(connected.printer, answer.preview);
+    let preview = async { Ok(erase(connected, &request).await?.preview) };
+    let agreed = consent.agree(connected.printer, preview, |preview| {
+        ask_to_erase(options, preview)
+    });
+    if !agreed.await? {
+        return Ok(());
     }
-    if !options.consent.yes {
-        let answer = client.erase_user(request.clone()).await?;
-        let preview = answer.into_inner().preview.unwrap_or_default();
-        explain_preview(&preview);
-        let question = format!(
-            "This ends {} and removes whatever names {user}, for good. Type the user's id to go on:",
-            counted(&preview)
-        );
-        options.consent.confirm_by_typing(&question, user)?;
-    }
-
     request.validate_only = false;
-    let first = client.erase_user(request.clone()).await?.into_inner();
+    let outcome = erase_to_the_end(connected, &request).await?;
+    print_outcome(connected, &options.waiting, outcome).await
+}
+
+fn ask_to_erase(options: &Options, preview: &v1::Preview) -> Result<()> {
+    let user = &options.user.user;
+    explain_preview(preview);
+    let question = format!(
+        "This ends {} and removes whatever names {user}, for good. Type the user's id to go on:",
+        counted(preview)
+    );
+    // The id is typed, because nobody can undo it.
+    options.consent.confirm_by_typing(&question, user)
+}
+
+async fn erase_to_the_end(
+    connected: &Connected,
+    request: &v1::EraseUserRequest,
+) -> Result<Outcome> {
+    let user = &request.user_id;
+    // Sessions and keys have ended when this answers. What follows only removes rows, and goes on
+    // without this command.
+    let first = erase(connected, request).await?;
     if first.unknown_user {
-        note(&format!(
-            "{} has never signed in: is the id right?",
-            cell(user)
-        ));
+        note_unknown(slice::from_ref(user));
     }
     let erasure = follow(first.erasure, async || {
-        let mut client = connected.authority.users();
-        let answer = client.erase_user(request.clone()).await?;
-        Ok(answer.into_inner().erasure)
+        Ok(erase(connected, request).await?.erasure)
     })
     .await?;
     let action = removed(&format!("{user} erased"), &erasure);
     let outcome = Outcome::new(action, first.enforcement.as_ref());
-    let outcome = outcome.ended(first.sessions_ended, first.sessions_ended_capped);
-    print_outcome(connected, &options.waiting, outcome).await
+    Ok(outcome.ended(first.sessions_ended, first.sessions_ended_capped))
+}
+
+async fn erase(
+    connected: &Connected,
+    request: &v1::EraseUserRequest,
+) -> Result<v1::EraseUserResponse> {
+    let mut client = connected.authority.users();
+    let answer = client.erase_user(request.clone()).await?;
+    Ok(answer.into_inner())
 }
 
 /// A sentence that begins with `done`, and counts the removed rows of an erasure.

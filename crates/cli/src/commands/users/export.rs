@@ -30,7 +30,6 @@ pub(super) struct Options {
 
 /// Writes one JSON object a line: a kind, and fields by name.
 pub(super) async fn run(connected: &Connected, tenant: String, options: &Options) -> Result<()> {
-    let mut client = connected.authority.users();
     let mut request = v1::ExportUserRequest {
         tenant_id: tenant,
         user_id: options.user.user.clone(),
@@ -38,23 +37,38 @@ pub(super) async fn run(connected: &Connected, tenant: String, options: &Options
         page_token: String::new(),
     };
     // Asked first: an unknown user makes no file.
-    let mut page = client.export_user(request.clone()).await?.into_inner();
+    let mut page = read_page(connected, &request).await?;
     let mut output = open(options)?;
     let mut written = 0_u64;
     loop {
         for record in &page.records {
-            let line = json_line(&Document::of_message("ExportedRecord", record)?)?;
-            output.write_all(line.as_bytes())?;
+            write_record(&mut output, record)?;
             written += 1;
         }
         if page.next_page_token.is_empty() {
             break;
         }
         request.page_token = page.next_page_token;
-        page = client.export_user(request.clone()).await?.into_inner();
+        page = read_page(connected, &request).await?;
     }
+    // A buffer that is dropped loses the error of its last write.
     output.flush()?;
     note(&format!("{written} records written"));
+    Ok(())
+}
+
+async fn read_page(
+    connected: &Connected,
+    request: &v1::ExportUserRequest,
+) -> Result<v1::ExportUserResponse> {
+    let mut client = connected.authority.users();
+    let page = client.export_user(request.clone()).await?;
+    Ok(page.into_inner())
+}
+
+fn write_record(output: &mut impl Write, record: &v1::ExportedRecord) -> Result<()> {
+    let line = json_line(&Document::of_message("ExportedRecord", record)?)?;
+    output.write_all(line.as_bytes())?;
     Ok(())
 }
 
@@ -65,6 +79,7 @@ fn open(options: &Options) -> Result<Box<dyn Write>> {
     let file = OpenOptions::new()
         .write(true)
         .create_new(true)
+        // Everything that is held about a person.
         .mode(0o600)
         .open(path)
         .map_err(|error| Failure::failed(format!("{}: {error}", path.display())))?;

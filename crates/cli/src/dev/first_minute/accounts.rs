@@ -48,6 +48,7 @@ impl Accounts {
         client: Client,
         request_id: String,
     ) -> Result<Tokens> {
+        // As an administrator, because the login service may not read users.
         let is_first = self.is_unknown(person).await?;
         let user = SessionUser {
             // A later sign-in must not undo what an administrator has decided on the page.
@@ -77,6 +78,8 @@ impl Accounts {
         };
         match self.users().get_user(self.as_admin(request)?).await {
             Ok(_) => Ok(false),
+            // Only this one means that there is nobody. Any other would give the role back that
+            // somebody took away.
             Err(status) if status.code() == tonic::Code::NotFound => Ok(true),
             Err(status) => Err(status.into()),
         }

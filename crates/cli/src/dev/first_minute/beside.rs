@@ -20,6 +20,7 @@ pub(super) async fn prepare(
     mut request: Request,
     next: Next,
 ) -> Response {
+    // Pages and streams are only read by GET, and would begin the time anew.
     if *request.method() == Method::POST {
         devices.clicks.record();
     }
@@ -27,6 +28,7 @@ pub(super) async fn prepare(
     let device = key.and_then(|key| devices.find(key));
     let address = device.and_then(|device| HeaderValue::from_str(&device.address.to_string()).ok());
     if let Some(address) = address {
+        // Replaced and not appended: a browser that sends one itself must not choose its address.
         request.headers_mut().insert(FORWARDED_FOR, address);
     }
     next.run(request).await

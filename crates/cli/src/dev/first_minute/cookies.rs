@@ -12,6 +12,8 @@ pub(super) const DEVICE: &str = "__Host-demo";
 pub(super) const SESSION: &str = "__Host-session";
 
 /// Browsers take these over plain text too, because the address is a loopback one.
+// Browsers take names that begin with `__Host-` only with `Secure` and `Path=/` and without
+// `Domain`, so no other host can set them.
 const ATTRIBUTES: &str = "Path=/; Secure; HttpOnly; SameSite=Lax";
 
 /// Returns the value of a cookie.
@@ -37,6 +39,7 @@ pub(super) fn remove(headers: &mut HeaderMap, name: &str) {
 
 fn append(headers: &mut HeaderMap, cookie: &str) {
     if let Ok(mut value) = HeaderValue::from_str(cookie) {
+        // Both cookies sign somebody in. Debug output then leaves them out.
         value.set_sensitive(true);
         headers.append(SET_COOKIE, value);
     }

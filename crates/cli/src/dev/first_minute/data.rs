@@ -100,11 +100,12 @@ pub(super) async fn make(accounts: &Accounts, gate: &Validator) -> Result<bool> 
     if exists(accounts).await? {
         return Ok(false);
     }
+    // First of all: a user exists from their first sign-in on, and all else is about users.
     for person in &PEOPLE {
         sign_in_as_usual(accounts, person).await?;
     }
     for sign_in in &SUSPICIOUS {
-        let person = people::find(sign_in.person).context("nobody has the id")?;
+        let person = find_person(sign_in.person)?;
         let client = sign_in.hardware.client(person.id, sign_in.town.address(7));
         accounts.sign_in(person, client, String::new()).await?;
     }
@@ -116,6 +117,8 @@ pub(super) async fn make(accounts: &Accounts, gate: &Validator) -> Result<bool> 
 
 async fn exists(accounts: &Accounts) -> Result<bool> {
     let request = v1::ListUsersRequest {
+        // The company's people come second, so a run that was interrupted among the school's is
+        // made again.
         tenant_id: COMPANY.into(),
         page_size: 1,
         show_signed_out: true,
@@ -142,6 +145,7 @@ pub(super) async fn set_policies(accounts: &Accounts) -> Result<()> {
             .get_policy(accounts.as_admin(request)?)
             .await?;
         let policy = answer.into_inner().policy.context("no policy")?;
+        // The default is off, so somebody has been here: the person's own changes are kept.
         if policy.keep_last_page {
             continue;
         }
@@ -174,6 +178,10 @@ fn administrator(tenant: &str) -> Result<ActingUser> {
     })
 }
 
+fn find_person(id: &str) -> Result<&'static Person> {
+    people::find(id).context("nobody has the id")
+}
+
 /// The number of a person's home in their town.
 pub(super) fn household(person: &Person) -> u8 {
     let digits = person.id.bytes().filter(u8::is_ascii_digit);
@@ -199,39 +207,34 @@ async fn sign_in_as_usual(accounts: &Accounts, person: &Person) -> Result<()> {
 
 async fn make_keys(accounts: &Accounts, gate: &Validator) -> Result<()> {
     for key in &KEYS {
-        let owner = people::find(key.owner).context("nobody has the id")?;
-        let request = v1::CreateApiKeyRequest {
-            tenant_id: owner.tenant.into(),
-            owner_user_id: owner.id.into(),
-            name: key.name.into(),
-            scopes: vec![key.scope.into()],
-            reason: "needed for the new term".into(),
-            acting_user: Some(administrator(owner.tenant)?),
-            ..Default::default()
-        };
-        let created = accounts
-            .api_keys()
-            .create_api_key(accounts.as_admin(request)?)
-            .await?;
-        let secret = created.into_inner().secret;
+        let owner = find_person(key.owner)?;
+        let scopes = vec![key.scope.into()];
+        let reason = "needed for the new term";
+        let created = make_key(accounts, owner, key.name, scopes, reason).await?;
         for _ in 0..KEY_REQUESTS_MAX * key.use_percent / 100 {
             // The gate counts what it admits, and reports it as it reports every request.
-            gate.check_api_key(&secret).map_err(|rejection| {
+            gate.check_api_key(&created.secret).map_err(|rejection| {
                 anyhow::anyhow!("the gate refuses a new key: {rejection:?}")
             })?;
         }
     }
-    let owner = people::find(KEYS[0].owner).context("nobody has the id")?;
-    revoke_an_old_key(accounts, owner).await
+    revoke_an_old_key(accounts, find_person(KEYS[0].owner)?).await
 }
 
-/// A key that has ended is part of every list of keys.
-async fn revoke_an_old_key(accounts: &Accounts, owner: &Person) -> Result<()> {
+/// Makes a key as the administrator of the owner's tenant.
+async fn make_key(
+    accounts: &Accounts,
+    owner: &Person,
+    name: &str,
+    scopes: Vec<String>,
+    reason: &str,
+) -> Result<v1::CreateApiKeyResponse> {
     let request = v1::CreateApiKeyRequest {
         tenant_id: owner.tenant.into(),
         owner_user_id: owner.id.into(),
-        name: "Old timetable sync".into(),
-        reason: "needed for the last term".into(),
+        name: name.into(),
+        scopes,
+        reason: reason.into(),
         acting_user: Some(administrator(owner.tenant)?),
         ..Default::default()
     };
@@ -239,7 +242,14 @@ async fn revoke_an_old_key(accounts: &Accounts, owner: &Person) -> Result<()> {
         .api_keys()
         .create_api_key(accounts.as_admin(request)?)
         .await?;
-    let key = created.into_inner().api_key.context("no key")?;
+    Ok(created.into_inner())
+}
+
+/// A key that has ended is part of every list of keys.
+async fn revoke_an_old_key(accounts: &Accounts, owner: &Person) -> Result<()> {
+    let reason = "needed for the last term";
+    let created = make_key(accounts, owner, "Old timetable sync", Vec::new(), reason).await?;
+    let key = created.api_key.context("no key")?;
     let request = v1::RevokeApiKeyRequest {
         tenant_id: owner.tenant.into(),
         api_key_id: key.id,
@@ -256,8 +266,19 @@ async fn revoke_an_old_key(accounts: &Accounts, owner: &Person) -> Result<()> {
 
 /// Ends sessions in the ways that people and administrators end them.
 async fn end_some(accounts: &Accounts) -> Result<()> {
-    // A contractor leaves.
-    let contractor = people::find("h-209").context("nobody has the id")?;
+    disable_a_contractor(accounts, find_person("h-209")?).await?;
+    sign_a_pupil_out(accounts, find_person("n-107")?).await?;
+    for id in ["n-100", "n-101", "h-200"] {
+        sign_out_on_an_old_phone(accounts, find_person(id)?).await?;
+    }
+    for id in ["n-100", "h-206"] {
+        end_a_program(accounts, find_person(id)?).await?;
+    }
+    change_password(accounts, find_person("n-103")?).await
+}
+
+/// A contractor leaves.
+async fn disable_a_contractor(accounts: &Accounts, contractor: &Person) -> Result<()> {
     let request = v1::DisableUserRequest {
         tenant_id: contractor.tenant.into(),
         user_id: contractor.id.into(),
@@ -270,9 +291,11 @@ async fn end_some(accounts: &Accounts) -> Result<()> {
         .users()
         .disable_user(accounts.as_admin(request)?)
         .await?;
+    Ok(())
+}
 
-    // A pupil loses a tablet.
-    let pupil = people::find("n-107").context("nobody has the id")?;
+/// A pupil loses a tablet.
+async fn sign_a_pupil_out(accounts: &Accounts, pupil: &Person) -> Result<()> {
     let request = v1::ForceSignOutRequest {
         tenant_id: pupil.tenant.into(),
         user_ids: vec![pupil.id.into()],
@@ -286,24 +309,14 @@ async fn end_some(accounts: &Accounts) -> Result<()> {
         .users()
         .force_sign_out(accounts.as_admin(request)?)
         .await?;
-
-    for id in ["n-100", "n-101", "h-200"] {
-        sign_out_on_an_old_phone(accounts, people::find(id).context("nobody has the id")?).await?;
-    }
-    for id in ["n-100", "h-206"] {
-        end_a_program(accounts, people::find(id).context("nobody has the id")?).await?;
-    }
-    change_password(
-        accounts,
-        people::find("n-103").context("nobody has the id")?,
-    )
-    .await
+    Ok(())
 }
 
 /// A person signs out on a device themselves.
 async fn sign_out_on_an_old_phone(accounts: &Accounts, person: &Person) -> Result<()> {
     let address = person.home.address(household(person));
     let client = hardware::APP.client(person.id, address);
+    // A session of its own for each end, so that the devices of the ordinary day stay.
     let tokens = accounts.sign_in(person, client, String::new()).await?;
     let request = v1::RevokeTokenRequest {
         tenant_id: person.tenant.into(),
@@ -358,7 +371,7 @@ async fn change_password(accounts: &Accounts, person: &Person) -> Result<()> {
 
 /// A pupil helps at the help desk for a week.
 async fn change_roles(accounts: &Accounts) -> Result<()> {
-    let pupil = people::find("n-109").context("nobody has the id")?;
+    let pupil = find_person("n-109")?;
     for (roles, reason) in [
         (
             vec![UserRole::Support.into()],

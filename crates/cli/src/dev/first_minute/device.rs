@@ -89,6 +89,8 @@ impl Device {
     /// Whether the device can still be used.
     pub(super) fn is_signed_in(&self) -> bool {
         let state = self.state();
+        // Either may be known first: the gate refuses at once, and a renewal fails only when the
+        // token is used up.
         !state.is_over && state.view.state != "refused"
     }
 
@@ -126,6 +128,7 @@ impl Device {
         } else {
             "away"
         };
+        // The first refusal has the time that counts. Later ones would show the age of the click.
         if !was_refused {
             view.detail = match since_click {
                 Some(since) => format!("{} after the click", milliseconds(since)),

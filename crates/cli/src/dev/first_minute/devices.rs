@@ -78,25 +78,31 @@ impl Devices {
         client: Client,
     ) -> Result<Arc<Device>> {
         let tokens = self.accounts.sign_in(person, client, String::new()).await?;
+        // Whoever has the key is the person, so it must not be guessed.
         let key = URL_SAFE_NO_PAD.encode(random::<32>());
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         let device = Device::new((key, number), person, (name, town.name(), address), tokens);
         let device = Arc::new(device);
+        self.add(Arc::clone(&device));
+        // Listeners read the list as soon as they wake, so its lock is free by now.
+        self.changed.send_replace(());
+        Ok(device)
+    }
 
+    /// Adds a device to the list, and starts to follow it.
+    fn add(&self, device: Arc<Device>) {
         let follower = (self.clone(), Arc::clone(&device));
         let task = tokio::spawn(async move { follower.0.follow(&follower.1).await });
         let running = Running {
-            device: Arc::clone(&device),
+            device,
             task: task.abort_handle(),
         };
         let mut all = self.all();
         if all.len() == DEVICES_MAX {
+            // Its session goes on at the authority: nobody has signed out.
             all.pop_front();
         }
         all.push_back(running);
-        drop(all);
-        self.changed.send_replace(());
-        Ok(device)
     }
 
     /// The device whose key a browser brings.
@@ -151,25 +157,29 @@ impl Devices {
             self.changed.send_replace(());
 
             let is_admitted = answer.is_ok_and(|answer| answer.status == 200);
+            // Asked again in each turn, because an authority or a gateway that was away has closed
+            // the stream.
             if is_admitted && events.is_none() {
                 events = self.door.open_events(&token, device.address).await;
             }
-            // The stream ends in the moment in which the gate drops the session, so the next request measures that moment
-            // and not the end of a pause.
-            let has_ended = match &mut events {
-                Some(events) => tokio::select! {
-                    () = events.ended() => true,
-                    () = sleep(ASK_INTERVAL) => false,
-                },
-                None => {
-                    sleep(ASK_INTERVAL).await;
-                    false
-                }
-            };
-            if has_ended {
+            if pause(&mut events).await {
                 events = None;
             }
         }
+    }
+}
+
+/// Waits until the next request is due. Returns whether the event stream has ended.
+async fn pause(events: &mut Option<Events>) -> bool {
+    let Some(events) = events else {
+        sleep(ASK_INTERVAL).await;
+        return false;
+    };
+    // The stream ends in the moment in which the gate drops the session, so the next request
+    // measures that moment and not the end of a pause.
+    tokio::select! {
+        () = events.ended() => true,
+        () = sleep(ASK_INTERVAL) => false,
     }
 }
 

@@ -53,6 +53,7 @@ impl Door {
         let begun = Instant::now();
         let response = timeout(ANSWER_TIMEOUT, self.send("/whoami", token, from)).await??;
         let status = response.status().as_u16();
+        // Whatever listens at the gateway's port must not fill the memory.
         let body = Limited::new(response.into_body(), BODY_BYTES_MAX).collect();
         let body = timeout(ANSWER_TIMEOUT, body).await?;
         let body = body.map_err(|error| anyhow::anyhow!(error))?.to_bytes();
@@ -105,6 +106,7 @@ pub(super) struct Events(Incoming);
 impl Events {
     /// Waits until the stream ends: at the latest when the gateway has dropped the session.
     pub(super) async fn ended(&mut self) {
+        // What the events say is of no interest, only that they end.
         while let Some(Ok(_)) = self.0.frame().await {}
     }
 }

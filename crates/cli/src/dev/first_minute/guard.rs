@@ -49,6 +49,7 @@ fn is_own(request: &Request) -> bool {
     if !is_loopback(host) {
         return false;
     }
+    // A GET changes nothing but this browser's cookies, and a link from elsewhere is welcome.
     if *request.method() == Method::GET {
         return true;
     }
@@ -68,6 +69,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 fn is_loopback(host: &str) -> bool {
     let name = match host.rsplit_once(':') {
+        // An IPv6 address has colons too, and then stands in brackets.
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
         _ => host,
     };

@@ -56,6 +56,7 @@ pub(super) fn routes(devices: Devices) -> Router {
         .route("/demo/answers", get(answers))
         .route("/demo/assets/demo.css", get(style))
         .route("/demo/assets/demo.js", get(script))
+        // Around these pages only: the console has protection of its own.
         .layer(middleware::from_fn(guard))
         .with_state(devices)
 }
@@ -153,27 +154,33 @@ async fn show_sign_in(
     {
         devices.renew(&device).await;
         if device.is_signed_in() {
-            let back = query.return_to.filter(|path| is_own_path(path));
-            let mut response = Redirect::to(back.as_deref().unwrap_or(STAGE)).into_response();
-            cookies::set(
-                response.headers_mut(),
-                cookies::SESSION,
-                &device.access_token(),
-            );
-            return Ok(response);
+            return Ok(send_back(&device, query.return_to));
         }
     }
     let page = SignInPage {
-        tenants: [people::SCHOOL, people::COMPANY].map(|tenant| {
-            let of_tenant: Vec<_> = people::choices()
-                .filter(|person| person.tenant == tenant)
-                .collect();
-            let name = of_tenant.first().map_or("", |person| person.tenant_name());
-            (name, of_tenant)
-        }),
+        tenants: [people::SCHOOL, people::COMPANY].map(choices_of),
         devices: hardware::CHOICES,
     };
     Ok(Html(page.render()?).into_response())
+}
+
+/// Sends a browser back to where it came from, with a fresh token.
+fn send_back(device: &Device, return_to: Option<String>) -> Response {
+    // Another site could otherwise send people through this page to wherever it likes.
+    let back = return_to.filter(|path| is_own_path(path));
+    let mut response = Redirect::to(back.as_deref().unwrap_or(STAGE)).into_response();
+    let headers = response.headers_mut();
+    cookies::set(headers, cookies::SESSION, &device.access_token());
+    response
+}
+
+/// The name of a tenant, and its people on the sign-in page.
+fn choices_of(tenant: &str) -> (&'static str, Vec<&'static Person>) {
+    let of_tenant: Vec<_> = people::choices()
+        .filter(|person| person.tenant == tenant)
+        .collect();
+    let name = of_tenant.first().map_or("", |person| person.tenant_name());
+    (name, of_tenant)
 }
 
 /// Whether an address to go back to is a path of this host.
@@ -199,26 +206,41 @@ async fn sign_in(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Failure> {
-    let form: Result<SignInForm, _> = serde_html_form::from_bytes(&body);
-    let form = form.ok();
-    let person = form.as_ref().and_then(|form| people::find(&form.person));
-    let (Some(form), Some(person)) = (form, person) else {
+    let Some((person, chosen)) = read_form(&body) else {
         // A form that was changed by hand: the page again.
         return Ok(Redirect::to(SIGN_IN).into_response());
     };
     // First, because a sign-in at home after one in Sydney would look like an impossible journey.
     let device = sign_in_here(&devices, person, &headers).await?;
-    for hardware in hardware::CHOICES {
-        if form.device.iter().any(|key| key == hardware.key) {
-            sign_in_on(&devices, person, hardware).await?;
-        }
-    }
+    sign_in_elsewhere(&devices, person, &chosen).await?;
 
     let mut response = Redirect::to(STAGE).into_response();
     let headers = response.headers_mut();
     cookies::set(headers, cookies::DEVICE, &device.key);
+    // The console reads the token from this cookie. The other one finds the device, when the token
+    // has expired.
     cookies::set(headers, cookies::SESSION, &device.access_token());
     Ok(response)
+}
+
+/// The person and the keys of the devices. None if nobody is like that.
+fn read_form(body: &[u8]) -> Option<(&'static Person, Vec<String>)> {
+    let form: SignInForm = serde_html_form::from_bytes(body).ok()?;
+    Some((people::find(&form.person)?, form.device))
+}
+
+/// Signs a person in on the devices with these keys.
+async fn sign_in_elsewhere(
+    devices: &Devices,
+    person: &'static Person,
+    chosen: &[String],
+) -> Result<(), Failure> {
+    for hardware in hardware::CHOICES {
+        if chosen.iter().any(|key| key == hardware.key) {
+            sign_in_on(devices, person, hardware).await?;
+        }
+    }
+    Ok(())
 }
 
 async fn sign_in_on(

@@ -254,6 +254,7 @@ impl Person {
             user_name: self.user_name.into(),
             given_name: self.given_name.into(),
             family_name: self.family_name.into(),
+            // A domain that is reserved, so that nobody ever gets a mail of it.
             email: format!("{}@{}.example", self.user_name, self.tenant),
             roles: None,
         }

@@ -111,6 +111,16 @@ impl Town {
     }
 }
 
+impl Record {
+    /// The network as one of IPv6.
+    fn network(&self) -> Result<IpAddrWithMask> {
+        let network = format!("::{}/{PREFIX_BITS}", self.network);
+        network
+            .parse()
+            .with_context(|| format!("{network} is no network"))
+    }
+}
+
 fn record(
     [city, country_code, country, operator]: [&'static str; 4],
     (latitude, longitude): (f64, f64),
@@ -149,6 +159,8 @@ pub(crate) fn write_databases(directory: &Path) -> Result<PlacesConfig> {
 
 fn write(file: PathBuf, kind: &str, describe: fn(&Record) -> Value) -> Result<PathBuf> {
     let mut database = Database::default();
+    // Such databases have IPv4 addresses behind 96 bits of zeros, and the real ones are of this
+    // kind.
     database.metadata.ip_version = IpVersion::V6;
     database.metadata.database_type = kind.into();
     database.metadata.binary_format_major_version = 2;
@@ -157,11 +169,7 @@ fn write(file: PathBuf, kind: &str, describe: fn(&Record) -> Value) -> Result<Pa
     for town in Town::ALL {
         let town = town.record();
         let data = database.insert_value(describe(&town))?;
-        let network = format!("::{}/{PREFIX_BITS}", town.network);
-        let network: IpAddrWithMask = network
-            .parse()
-            .with_context(|| format!("{network} is no network"))?;
-        database.insert_node(network, data);
+        database.insert_node(town.network()?, data);
     }
     let bytes = database.write_to(Vec::new())?;
     // By a rename, as an authority that runs would read half of the file otherwise.

@@ -13,6 +13,8 @@ pub(super) const EXPIRIES: [(&str, &str, Option<u64>); 4] = [
     ("never", "api-sessions-expires-never", None),
 ];
 
+// The bounds below are the authority's. The form has them too, so that it names every wrong field
+// at once and in the reader's language.
 const DAY_SECONDS: u64 = 86_400;
 const ID_BYTES_MAX: usize = 128;
 const NAME_BYTES_MAX: usize = 128;
@@ -42,45 +44,75 @@ impl CreateForm {
         &self,
         tenant_id: &str,
     ) -> Result<v1::CreateApiKeyRequest, Vec<&'static str>> {
-        let mut faults = Vec::new();
-        let owner = self.owner.trim();
-        if owner.is_empty() || is_too_long(owner, ID_BYTES_MAX) {
-            faults.push("api-sessions-wrong-owner");
-        }
-        let name = self.name.trim();
-        if name.is_empty() || is_too_long(name, NAME_BYTES_MAX) {
-            faults.push("api-sessions-wrong-name");
-        }
-        let scopes = words_of(&self.scopes);
-        if scopes.len() > SCOPES_MAX || !scopes.iter().all(|scope| is_scope(scope)) {
-            faults.push("api-sessions-wrong-scopes");
-        }
-        let audiences = words_of(&self.audiences);
-        if audiences.len() > AUDIENCES_MAX || !audiences.iter().all(|name| is_audience(name)) {
-            faults.push("api-sessions-wrong-audiences");
-        }
-        let expiry = EXPIRIES.iter().find(|(value, ..)| *value == self.expires);
-        if expiry.is_none() {
-            faults.push("api-sessions-wrong-expires");
-        }
-        let reason = self.reason.trim();
-        if is_too_long(reason, REASON_BYTES_MAX) {
-            faults.push("api-sessions-wrong-reason");
-        }
+        let faults = self.faults();
         if !faults.is_empty() {
             return Err(faults);
         }
-        let days = expiry.and_then(|(.., days)| *days);
         Ok(v1::CreateApiKeyRequest {
             tenant_id: tenant_id.to_owned(),
-            owner_user_id: owner.to_owned(),
-            name: name.to_owned(),
-            scopes,
-            audiences,
-            expire_time: days.map(|days| in_days(SystemTime::now(), days)),
-            reason: reason.to_owned(),
-            ..v1::CreateApiKeyRequest::default()
+            owner_user_id: trimmed(&self.owner),
+            name: trimmed(&self.name),
+            scopes: words_of(&self.scopes),
+            audiences: words_of(&self.audiences),
+            expire_time: self.expire_time(),
+            reason: trimmed(&self.reason),
+            ..Default::default()
         })
+    }
+
+    /// A message for each wrong field, in the order of the form.
+    fn faults(&self) -> Vec<&'static str> {
+        let checks = [
+            (self.has_good_owner(), "api-sessions-wrong-owner"),
+            (self.has_good_name(), "api-sessions-wrong-name"),
+            (self.has_good_scopes(), "api-sessions-wrong-scopes"),
+            (self.has_good_audiences(), "api-sessions-wrong-audiences"),
+            // An unknown value must not pass for `never`, which has no days either.
+            (self.expiry().is_some(), "api-sessions-wrong-expires"),
+            (
+                is_good_reason(self.reason.trim()),
+                "api-sessions-wrong-reason",
+            ),
+        ];
+        let mut faults = Vec::new();
+        for (is_good, fault) in checks {
+            if !is_good {
+                faults.push(fault);
+            }
+        }
+        faults
+    }
+
+    fn has_good_owner(&self) -> bool {
+        let owner = self.owner.trim();
+        !owner.is_empty() && !is_too_long(owner, ID_BYTES_MAX)
+    }
+
+    fn has_good_name(&self) -> bool {
+        let name = self.name.trim();
+        !name.is_empty() && !is_too_long(name, NAME_BYTES_MAX)
+    }
+
+    fn has_good_scopes(&self) -> bool {
+        let scopes = words_of(&self.scopes);
+        scopes.len() <= SCOPES_MAX && scopes.iter().all(|scope| is_scope(scope))
+    }
+
+    fn has_good_audiences(&self) -> bool {
+        let audiences = words_of(&self.audiences);
+        audiences.len() <= AUDIENCES_MAX && audiences.iter().all(|name| is_audience(name))
+    }
+
+    /// The end of the key. None: it does not expire.
+    fn expire_time(&self) -> Option<prost_types::Timestamp> {
+        let (.., days) = self.expiry()?;
+        let days = (*days)?;
+        Some(in_days(SystemTime::now(), days))
+    }
+
+    /// The chosen expiry. None: the value is no choice of the form.
+    fn expiry(&self) -> Option<&'static (&'static str, &'static str, Option<u64>)> {
+        EXPIRIES.iter().find(|(value, ..)| *value == self.expires)
     }
 }
 
@@ -91,6 +123,10 @@ pub(super) fn is_good_reason(reason: &str) -> bool {
 
 fn is_too_long(text: &str, bytes_max: usize) -> bool {
     text.len() > bytes_max || text.contains(char::is_control)
+}
+
+fn trimmed(text: &str) -> String {
+    text.trim().to_owned()
 }
 
 fn words_of(text: &str) -> Vec<String> {
@@ -112,6 +148,7 @@ fn is_audience(name: &str) -> bool {
 
 /// In whole seconds, as the authority wants it.
 fn in_days(now: SystemTime, days: u64) -> prost_types::Timestamp {
+    // By this machine's clock: an error of seconds means nothing to a key that lives for days.
     let since = now
         .duration_since(SystemTime::UNIX_EPOCH)
         .unwrap_or_default();

@@ -43,6 +43,8 @@ pub(crate) fn routes() -> Router<State> {
         .route("/api-sessions/new", get(show_form).post(create))
         .route("/api-sessions/{id}", get(show))
         .route("/api-sessions/{id}/revoke", get(ask).post(revoke))
+        // Of this process only. The same form sent to another console makes a second key, which the
+        // list shows (decision 073).
         .layer(Extension(Arc::new(SentForms::default())))
 }
 
@@ -79,22 +81,14 @@ impl Asked {
 }
 
 async fn list(person: Person, Query(asked): Query<Asked>) -> Result<Response, Problem> {
-    let mut page_is_gone = false;
-    let listed = match read_page(&person, &asked, &asked.page).await {
-        // A page of yesterday, or of another list: the first page is better than none.
-        Err(status) if is_reason(&status, v1::ErrorReason::PageTokenInvalid) => {
-            page_is_gone = true;
-            read_page(&person, &asked, "").await?
-        }
-        listed => listed?,
-    };
-    let hours = read_hours(&person, &listed.api_keys).await?;
-    let mut keys = Vec::new();
-    for (key, hours) in listed.api_keys.iter().zip(&hours) {
-        keys.push(KeyRow::new(&person, key, hours));
-    }
-    let next = listed.next_page_token;
-    let list = List {
+    let (listed, page_is_gone) = read_page_or_first(&person, &asked).await?;
+    let keys = read_rows(&person, &listed.api_keys).await?;
+    let list = view(&person, asked, keys, &listed.next_page_token, page_is_gone);
+    respond(StatusCode::OK, &list)
+}
+
+fn view(person: &Person, asked: Asked, keys: Vec<KeyRow>, next: &str, page_is_gone: bool) -> List {
+    List {
         page: person.frame(Room::ApiSessions),
         lead: person
             .words
@@ -105,10 +99,23 @@ async fn list(person: Person, Query(asked): Query<Asked>) -> Result<Response, Pr
         keys,
         is_later_page: !asked.page.is_empty() && !page_is_gone,
         first: asked.address(""),
-        next: (!next.is_empty()).then(|| asked.address(&next)),
+        next: (!next.is_empty()).then(|| asked.address(next)),
         owner: asked.owner,
-    };
-    respond(StatusCode::OK, &list)
+    }
+}
+
+/// The page that was asked for. The flag says that it is gone, and that this is the first page.
+async fn read_page_or_first(
+    person: &Person,
+    asked: &Asked,
+) -> Result<(v1::ListApiKeysResponse, bool), Problem> {
+    match read_page(person, asked, &asked.page).await {
+        // A page of yesterday, or of another list: the first page is better than none.
+        Err(status) if is_reason(&status, v1::ErrorReason::PageTokenInvalid) => {
+            Ok((read_page(person, asked, "").await?, true))
+        }
+        listed => Ok((listed?, false)),
+    }
 }
 
 async fn read_page(
@@ -127,12 +134,23 @@ async fn read_page(
     Ok(listed.into_inner())
 }
 
+/// The keys as the page shows them, with their hours.
+async fn read_rows(person: &Person, keys: &[v1::ApiKey]) -> Result<Vec<KeyRow>, Problem> {
+    let hours = read_hours(person, keys).await?;
+    let mut rows = Vec::new();
+    for (key, hours) in keys.iter().zip(&hours) {
+        rows.push(KeyRow::new(person, key, hours));
+    }
+    Ok(rows)
+}
+
 /// The hours of each key, in the order of the keys.
 async fn read_hours(
     person: &Person,
     keys: &[v1::ApiKey],
 ) -> Result<Vec<Vec<v1::ApiKeyHour>>, Problem> {
     let reads: Vec<_> = keys.iter().map(|key| hours_of(person, key)).collect();
+    // In the order of the keys, which the caller joins with their hours by position.
     stream::iter(reads).buffered(READS_MAX).try_collect().await
 }
 
@@ -172,6 +190,7 @@ async fn show(
 async fn show_form(person: Person) -> Result<Response, Problem> {
     require_administrator(&person)?;
     let form = CreateForm {
+        // A key that never expires has to be asked for.
         expires: "90".to_owned(),
         ..CreateForm::default()
     };
@@ -200,15 +219,23 @@ async fn create(
     }
     match person.authority.api_keys().create_api_key(request).await {
         Ok(answer) => respond(StatusCode::OK, &Created::new(&person, answer.into_inner())),
-        Err(status) => match describe_refusal(&person, &status) {
-            Some(faults) => {
-                // Refused for certain, so the form may be sent again. After any other error a key may exist.
-                sent.give_back(&person.session_id, &form.once);
-                show_faults(&person, &form, faults)
-            }
-            None => Err(status.into()),
-        },
+        Err(status) => refuse(&person, &sent, &form, status),
     }
+}
+
+/// The answer to a form that was taken and made no key.
+fn refuse(
+    person: &Person,
+    sent: &SentForms,
+    form: &CreateForm,
+    status: Status,
+) -> Result<Response, Problem> {
+    let Some(faults) = describe_refusal(person, &status) else {
+        return Err(status.into());
+    };
+    // Refused for certain, so the form may be sent again. After any other error a key may exist.
+    sent.give_back(&person.session_id, &form.once);
+    show_faults(person, form, faults)
 }
 
 fn show_faults(
@@ -265,28 +292,52 @@ async fn revoke(
     Path(id): Path<String>,
     Submitted(form): Submitted<RevokeForm>,
 ) -> Result<Response, Problem> {
+    // The state before the call. The call itself does not tell whether it has ended the key.
     let key = read_key(&person, &id).await?.api_key.unwrap_or_default();
     if !is_good_reason(form.reason.trim()) {
-        let faults = vec![person.words.text("api-sessions-wrong-reason")];
-        let again = Revoke::new(&person, &key, &form.reason, faults);
-        return respond(StatusCode::UNPROCESSABLE_ENTITY, &again);
+        return ask_for_reason(&person, &key, &form);
     }
-    let request = receipts::waiting(v1::RevokeApiKeyRequest {
-        tenant_id: person.tenant.clone(),
-        api_key_id: id,
-        reason: form.reason.trim().to_owned(),
-        wait: v1::Wait::Enforced.into(),
-        ..v1::RevokeApiKeyRequest::default()
-    });
+    let done = end_key(&person, &key, id, form.reason.trim()).await?;
+    let path = format!("/api-sessions/{}", key.id);
+    Ok(Redirect::to(&person.done_address(&path, &done)).into_response())
+}
+
+/// The question again, about a reason that cannot be kept.
+fn ask_for_reason(
+    person: &Person,
+    key: &v1::ApiKey,
+    form: &RevokeForm,
+) -> Result<Response, Problem> {
+    let faults = vec![person.words.text("api-sessions-wrong-reason")];
+    let again = Revoke::new(person, key, &form.reason, faults);
+    respond(StatusCode::UNPROCESSABLE_ENTITY, &again)
+}
+
+/// Ends a key, which was read before.
+async fn end_key(
+    person: &Person,
+    key: &v1::ApiKey,
+    id: String,
+    reason: &str,
+) -> Result<Done, Problem> {
+    let request = receipts::waiting(revocation(person, id, reason));
     let answer = person.authority.api_keys().revoke_api_key(request).await?;
-    let answer = answer.into_inner();
     // Another administrator may have been faster, or the form was sent twice. That is no error.
     let done = match key.state() {
         v1::ApiKeyState::Active => Done::new("api-sessions-revoked"),
         _ => Done::new("api-sessions-revoked-before"),
     };
-    let done = person.seal(&done.enforcement(answer.enforcement.as_ref()));
-    Ok(Redirect::to(&format!("/api-sessions/{}?done={done}", key.id)).into_response())
+    Ok(done.enforcement(answer.into_inner().enforcement.as_ref()))
+}
+
+fn revocation(person: &Person, id: String, reason: &str) -> v1::RevokeApiKeyRequest {
+    v1::RevokeApiKeyRequest {
+        tenant_id: person.tenant.clone(),
+        api_key_id: id,
+        reason: reason.to_owned(),
+        wait: v1::Wait::Enforced.into(),
+        ..Default::default()
+    }
 }
 
 /// Support may look. The authority refuses their changes; a form that cannot be sent would only disappoint.

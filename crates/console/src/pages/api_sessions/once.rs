@@ -26,7 +26,10 @@ impl SentForms {
         if number.is_empty() || number.len() > NUMBER_BYTES_MAX {
             return false;
         }
+        // With the session, so that nobody can use up the number of another person's form.
         let form = name(session_id, number);
+        // A panic here leaves at most a form that counts as sent. That is the safe side: no second
+        // key.
         let mut sent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if !sent.known.insert(form.clone()) {
             return false;

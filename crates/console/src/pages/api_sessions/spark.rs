@@ -26,6 +26,8 @@ pub(super) fn last_hours(hours: &[v1::ApiKeyHour], now_seconds: i64) -> [u64; HO
     let mut requests = [0_u64; HOURS];
     for hour in hours {
         let start = hour.start_time.map_or(0, |time| time.seconds);
+        // Whole hours since 1970, like those in which the authority counts. So a request of a
+        // minute ago may be in the hour before.
         let age = (now - start.div_euclid(HOUR_SECONDS)).max(0);
         let age = usize::try_from(age).unwrap_or(usize::MAX);
         if let Some(index) = (HOURS - 1).checked_sub(age) {
@@ -65,6 +67,7 @@ fn bar_height(requests: u64, most: u64) -> u32 {
     if requests == 0 {
         return 0;
     }
+    // Wider than a count, because a very large one times the height does not fit into its own type.
     let scaled = u128::from(requests) * u128::from(HEIGHT) / u128::from(most.max(1));
     u32::try_from(scaled).unwrap_or(HEIGHT).clamp(1, HEIGHT)
 }

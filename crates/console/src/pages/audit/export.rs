@@ -113,11 +113,9 @@ pub(super) async fn export(
         page_size: PAGE_EVENTS,
         ..request
     };
-    let name = file_name(&person.tenant, &Timestamp::now().to_string(), format);
-    let disposition = format!("attachment; filename=\"{name}\"");
-    let Ok(disposition) = HeaderValue::from_str(&disposition) else {
-        return Err(Problem::internal());
-    };
+    // The name and the first page come before the head of the answer. After it the browser would
+    // only see a file that breaks off.
+    let disposition = disposition(person, format)?;
     let first = read_page(&person.authority, &request).await?;
     let export = Export {
         authority: person.authority.clone(),
@@ -127,11 +125,19 @@ pub(super) async fn export(
         is_begun: false,
         written: 0,
     };
+    // The browser pulls the pages: a slow download asks the authority for the next one only when it
+    // has taken this one.
     let mut response = Response::new(Body::from_stream(stream::try_unfold(export, write_page)));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, format.media_type());
     headers.insert(CONTENT_DISPOSITION, disposition);
     Ok(response)
+}
+
+fn disposition(person: &Person, format: Format) -> Result<HeaderValue, Problem> {
+    let name = file_name(&person.tenant, &Timestamp::now().to_string(), format);
+    let disposition = format!("attachment; filename=\"{name}\"");
+    HeaderValue::from_str(&disposition).map_err(|_| Problem::internal())
 }
 
 async fn read_page(
@@ -227,6 +233,7 @@ fn harmless(text: &str) -> String {
     let first = text.trim_start().chars().next();
     let begins_formula = matches!(
         first,
+        // Spreadsheets of East Asian languages take the wide forms of the signs for the plain ones.
         Some('=' | '+' | '-' | '@' | '\u{ff1d}' | '\u{ff0b}' | '\u{ff0d}' | '\u{ff20}')
     );
     if begins_formula || text.starts_with(['\t', '\r', '\n']) {
@@ -238,6 +245,7 @@ fn harmless(text: &str) -> String {
 /// The name of a file: the team, as far as its id has plain letters, and the time.
 fn file_name(tenant: &str, time: &str, format: Format) -> String {
     let mut team = plain(tenant);
+    // All letters are ASCII by now, so no cut goes through one.
     team.truncate(NAME_BYTES_MAX);
     let second = time.split('.').next().unwrap_or(time);
     let extension = format.extension();

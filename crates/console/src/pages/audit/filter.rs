@@ -5,7 +5,7 @@ use portcullis_contract::v1;
 use serde::Deserialize;
 
 /// The events of a team that a person can search for, with their words.
-pub(super) const ACTIONS: [(&str, &str); 16] = [
+pub(super) const ACTIONS: [(&str, &str); 17] = [
     ("session.create", "audit-action-session-create"),
     ("session.refuse", "audit-action-session-refuse"),
     ("session.revoke", "audit-action-session-revoke"),
@@ -27,15 +27,17 @@ pub(super) const ACTIONS: [(&str, &str); 16] = [
     ("user.disable", "audit-action-user-disable"),
     ("user.enable", "audit-action-user-enable"),
     ("user.set_roles", "audit-action-user-set-roles"),
+    ("user.erase", "audit-action-user-erase"),
     ("tenant.sign_out", "audit-action-tenant-sign-out"),
     ("policy.update", "audit-action-policy-update"),
     ("api_key.create", "audit-action-api-key-create"),
     ("api_key.revoke", "audit-action-api-key-revoke"),
 ];
 /// The kinds of actors, with their words.
-pub(super) const KINDS: [(&str, &str); 3] = [
+pub(super) const KINDS: [(&str, &str); 4] = [
     ("user", "audit-actor-user"),
     ("service", "audit-actor-service"),
+    ("idp", "audit-actor-idp"),
     ("authority", "audit-actor-authority"),
 ];
 
@@ -74,50 +76,67 @@ impl Filter {
         tenant_id: &str,
         zone: &str,
     ) -> Result<v1::ListAuditEventsRequest, Vec<&'static str>> {
-        let mut faults = Vec::new();
-        let actor = self.actor_name();
-        if actor.is_none() {
-            faults.push("audit-wrong-actor");
-        }
-        let user = self.user.trim();
-        if user.len() > ID_BYTES_MAX || user.contains(char::is_control) {
-            faults.push("audit-wrong-user");
-        }
-        let action = self.action.trim();
-        if action.len() > ACTION_BYTES_MAX || action.contains(char::is_control) {
-            faults.push("audit-wrong-action");
-        }
-        let zone = TimeZone::get(zone).unwrap_or(TimeZone::UTC);
-        let after = begin_of_day(&self.after, 0, &zone);
-        let before = begin_of_day(&self.before, 1, &zone);
-        let is_reversed = matches!((&after, &before), (Ok(Some(after)), Ok(Some(before)))
-            if after.seconds > before.seconds);
-        if after.is_err() || before.is_err() || is_reversed {
-            faults.push("audit-wrong-day");
-        }
+        let days = self.days(zone);
+        let faults = self.faults(days.as_ref());
         if !faults.is_empty() {
             return Err(faults);
         }
+        let (after, before) = days.unwrap_or_default();
         Ok(v1::ListAuditEventsRequest {
             tenant_id: tenant_id.to_owned(),
-            actor: actor.unwrap_or_default(),
-            user_id: user.to_owned(),
-            action: action.to_owned(),
-            after: after.unwrap_or_default(),
-            before: before.unwrap_or_default(),
-            ..v1::ListAuditEventsRequest::default()
+            actor: self.actor_name().unwrap_or_default(),
+            user_id: self.user.trim().to_owned(),
+            action: self.action.trim().to_owned(),
+            after,
+            before,
+            ..Default::default()
         })
+    }
+
+    /// A message for each wrong field, all at once, so that the form is corrected once.
+    fn faults(&self, days: Option<&Days>) -> Vec<&'static str> {
+        let user = self.user.trim();
+        let action = self.action.trim();
+        let checks = [
+            (self.actor_name().is_some(), "audit-wrong-actor"),
+            (is_plain(user, ID_BYTES_MAX), "audit-wrong-user"),
+            (is_plain(action, ACTION_BYTES_MAX), "audit-wrong-action"),
+            (days.is_some(), "audit-wrong-day"),
+        ];
+        let mut faults = Vec::new();
+        for (is_good, fault) in checks {
+            if !is_good {
+                faults.push(fault);
+            }
+        }
+        faults
+    }
+
+    /// The days of the filter, as the contract has them. None: one is no day, or they are in the wrong order.
+    fn days(&self, zone: &str) -> Option<Days> {
+        let zone = TimeZone::get(zone).unwrap_or(TimeZone::UTC);
+        let after = begin_of_day(&self.after, 0, &zone).ok()?;
+        // The form names the last day that is wanted, and the contract the first moment that is
+        // not.
+        let before = begin_of_day(&self.before, 1, &zone).ok()?;
+        if let (Some(after), Some(before)) = (&after, &before)
+            && after.seconds > before.seconds
+        {
+            return None;
+        }
+        Some((after, before))
     }
 
     /// The actor as the trail names them. Empty: any.
     fn actor_name(&self) -> Option<String> {
         let name = self.actor.trim();
-        let is_bad = name.len() > ACTOR_BYTES_MAX || name.contains(char::is_control);
+        // The trail has an actor as kind and name. A name alone could be a user or a service, so it
+        // finds nothing.
         match self.kind.as_str() {
-            _ if is_bad => None,
+            _ if !is_plain(name, ACTOR_BYTES_MAX) => None,
             "" if name.is_empty() => Some(String::new()),
             "authority" if name.is_empty() => Some("authority".to_owned()),
-            "user" | "service" if !name.is_empty() => Some(format!("{}:{name}", self.kind)),
+            "user" | "service" | "idp" if !name.is_empty() => Some(format!("{}:{name}", self.kind)),
             _ => None,
         }
     }
@@ -141,6 +160,16 @@ impl Filter {
     }
 }
 
+/// The first moment that is wanted, and the first one that is not. None: no bound.
+type Days = (
+    Option<prost_types::Timestamp>,
+    Option<prost_types::Timestamp>,
+);
+
+fn is_plain(text: &str, bytes_max: usize) -> bool {
+    text.len() <= bytes_max && !text.contains(char::is_control)
+}
+
 /// The beginning of a day and so many days later, on the clocks of a zone.
 fn begin_of_day(
     text: &str,
@@ -152,6 +181,8 @@ fn begin_of_day(
     }
     let date: Date = text.parse().map_err(drop)?;
     let date = date.checked_add(days_later.days()).map_err(drop)?;
+    // Where a day begins later than at midnight, because clocks are set forward then, this is its
+    // first moment.
     let begin = date.to_zoned(zone.clone()).map_err(drop)?;
     Ok(Some(prost_types::Timestamp {
         seconds: begin.timestamp().as_second(),

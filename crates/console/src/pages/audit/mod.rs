@@ -38,27 +38,41 @@ pub(crate) fn routes() -> Router<State> {
 async fn list(person: Person, Query(filter): Query<Filter>) -> Result<Response, Problem> {
     let request = match request(&person, &filter) {
         Ok(request) => request,
-        Err(faults) => {
-            let mut faulty = view(&person, &filter, v1::ListAuditEventsResponse::default());
-            faulty.faults = faults.iter().map(|word| person.words.text(word)).collect();
-            return respond(StatusCode::UNPROCESSABLE_ENTITY, &faulty);
-        }
+        Err(faults) => return show_faults(&person, &filter, &faults),
     };
-    let answer = match read_page(&person, request.clone(), &filter.page).await {
+    match read_page(&person, request.clone(), &filter.page).await {
         // A page of yesterday, or of another search: the first page is better than none.
         Err(status) if is_reason(&status, v1::ErrorReason::PageTokenInvalid) => {
-            let first = Filter {
-                page: String::new(),
-                ..filter
-            };
-            let answer = read_page(&person, request, "").await?;
-            let mut list = view(&person, &first, answer);
-            list.page_is_gone = true;
-            return respond(StatusCode::OK, &list);
+            show_first_page(&person, filter, request).await
         }
-        answer => answer?,
+        answer => respond(StatusCode::OK, &view(&person, &filter, answer?)),
+    }
+}
+
+fn show_faults(
+    person: &Person,
+    filter: &Filter,
+    faults: &[&'static str],
+) -> Result<Response, Problem> {
+    let mut faulty = view(person, filter, v1::ListAuditEventsResponse::default());
+    faulty.faults = faults.iter().map(|word| person.words.text(word)).collect();
+    respond(StatusCode::UNPROCESSABLE_ENTITY, &faulty)
+}
+
+/// The first page, in place of one that is gone.
+async fn show_first_page(
+    person: &Person,
+    filter: Filter,
+    request: v1::ListAuditEventsRequest,
+) -> Result<Response, Problem> {
+    let first = Filter {
+        page: String::new(),
+        ..filter
     };
-    respond(StatusCode::OK, &view(&person, &filter, answer))
+    let answer = read_page(person, request, "").await?;
+    let mut list = view(person, &first, answer);
+    list.page_is_gone = true;
+    respond(StatusCode::OK, &list)
 }
 
 /// Makes the request. It leaves out the tenant for people without a role: the authority would refuse it, and shows them
@@ -89,39 +103,45 @@ async fn read_page(
 }
 
 fn view(person: &Person, filter: &Filter, answer: v1::ListAuditEventsResponse) -> List {
-    let words = person.words;
-    let is_team = person.roles.reads();
-    let (title, lead) = match is_team {
-        true => (
-            words.text("audit-title"),
-            words.with("audit-lead", [("tenant", &person.tenant)]),
-        ),
-        false => (words.text("audit-own-title"), words.text("audit-own-lead")),
-    };
-    let mut events = Vec::new();
-    for event in &answer.events {
-        events.push(EventRow::new(person, event));
-    }
+    let (title, lead) = heading(person);
+    let events = answer.events.iter();
     let next = answer.next_page_token;
     List {
         page: person.frame(Room::Audit),
         title,
         lead,
-        is_team,
+        is_team: person.roles.reads(),
         page_is_gone: false,
         faults: Vec::new(),
         is_filtered: filter.is_set(),
         actions: action_choices(person, filter),
         kinds: kind_choices(person, filter),
-        events,
+        events: events.map(|event| EventRow::new(person, event)).collect(),
         is_later_page: !filter.page.is_empty(),
         first: filter.address("/audit", &[]),
         next: (!next.is_empty()).then(|| filter.address("/audit", &[("page", &next)])),
-        export_hint: words.with("audit-export-hint", [("max", EVENTS_MAX)]),
+        export_hint: export_hint(person),
+        // Without the page of the list: a file has all events that match.
         export_jsonl: filter.address("/audit/export", &[("format", "jsonl")]),
         export_csv: filter.address("/audit/export", &[("format", "csv")]),
         form: filter.clone(),
     }
+}
+
+/// The title and the sentence below it.
+fn heading(person: &Person) -> (String, String) {
+    let words = person.words;
+    if person.roles.reads() {
+        let lead = words.with("audit-lead", [("tenant", &person.tenant)]);
+        return (words.text("audit-title"), lead);
+    }
+    (words.text("audit-own-title"), words.text("audit-own-lead"))
+}
+
+fn export_hint(person: &Person) -> String {
+    person
+        .words
+        .with("audit-export-hint", [("max", EVENTS_MAX)])
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -158,6 +178,8 @@ async fn verify_trail(
     person: Person,
     Submitted(form): Submitted<VerifyForm>,
 ) -> Result<Response, Problem> {
+    // The browser sends these numbers. Changed ones change the verdict on that person's own page
+    // only.
     let start = Start {
         after: form.after,
         verified: form.verified,

@@ -33,6 +33,7 @@ pub(super) async fn verify(person: &Person, start: Start) -> Result<Verdict, Pro
             }
             Err(status) => return Err(status.into()),
         };
+        // The number may come from a form, so it must not overflow.
         verified = verified.saturating_add(step.verified);
         if let Some(fault) = &step.fault {
             return Ok(changed(person, fault));

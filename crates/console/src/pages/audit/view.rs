@@ -6,7 +6,7 @@ use askama::Template;
 use portcullis_contract::v1;
 
 use super::filter::{ACTIONS, Filter, KINDS};
-use crate::{page::Frame, pages::answer::Choice, person::Person, times::Moment};
+use crate::{page::Frame, pages::answer::Choice, person::Person, times::Moment, words::Words};
 
 /// One event.
 pub(super) struct EventRow {
@@ -26,29 +26,38 @@ pub(super) struct EventRow {
 impl EventRow {
     pub(super) fn new(person: &Person, event: &v1::AuditEvent) -> Self {
         let words = person.words;
-        let when = Moment::of(event.time);
-        let user = person_of(&event.user_id);
-        let message = person_of(&event.user_message);
+        // Sorted by name. A map of a message has no order, and the same event would look different
+        // each time.
         let details: BTreeMap<_, _> = event.details.clone().into_iter().collect();
         Self {
-            when: when.map_or_else(String::new, |time| person.times.exact(time)),
+            when: time_text(person, event),
             actor: actor_text(person, &event.actor),
-            via: person_of(&event.via)
-                .map(|service| words.with("audit-via", [("service", service)])),
+            via: sentence(words, "audit-via", "service", &event.via),
             action: action_text(person, &event.action),
-            user: user.map(|user| words.with("audit-user", [("user", user)])),
+            user: sentence(words, "audit-user", "user", &event.user_id),
             target: event.target.clone(),
             address: event.actor_ip.clone(),
             reason: event.reason.clone(),
-            message: message.map(|message| words.with("audit-message", [("message", message)])),
+            message: sentence(words, "audit-message", "message", &event.user_message),
             details: details.into_iter().collect(),
             revision: words.number(event.revision),
         }
     }
 }
 
-fn person_of(text: &str) -> Option<String> {
-    (!text.is_empty()).then(|| text.to_owned())
+fn time_text(person: &Person, event: &v1::AuditEvent) -> String {
+    match Moment::of(event.time) {
+        Some(time) => person.times.exact(time),
+        None => String::new(),
+    }
+}
+
+/// A word with its only value. None: the event has no such value.
+fn sentence(words: Words, id: &str, name: &'static str, value: &str) -> Option<String> {
+    if value.is_empty() {
+        return None;
+    }
+    Some(words.with(id, [(name, value)]))
 }
 
 fn actor_text(person: &Person, actor: &str) -> String {
@@ -61,6 +70,7 @@ fn actor_text(person: &Person, actor: &str) -> String {
     }
     match actor {
         "authority" => words.text("audit-authority"),
+        // The authority tells people no actors but themselves and `authority`.
         "" => words.text("audit-somebody"),
         other => other.to_owned(),
     }

@@ -34,6 +34,23 @@ async fn list(person: Person) -> Result<Response, Problem> {
 /// The receipt of the newest change that the person may see: how many gates there are, and how many have applied it. The
 /// authority tells these counts to everybody.
 async fn newest_receipt(person: &Person) -> Result<Option<v1::Enforcement>, Problem> {
+    let Some(revision) = newest_revision(person).await? else {
+        return Ok(None);
+    };
+    let request = v1::WaitForEnforcementRequest {
+        revision,
+        // At once: a page does not wait for gates.
+        timeout: Some(prost_types::Duration::default()),
+    };
+    let mut authority = person.authority.revocation();
+    let answer = authority.wait_for_enforcement(request).await?;
+    Ok(answer.into_inner().receipt)
+}
+
+/// The revision of the newest event that the person may see. None: there is no event.
+async fn newest_revision(person: &Person) -> Result<Option<u64>, Problem> {
+    // Staff have to name the tenant to see its events. Everybody else sees those about themselves
+    // without it.
     let tenant_id = match person.roles.reads() {
         true => person.tenant.clone(),
         false => String::new(),
@@ -44,18 +61,6 @@ async fn newest_receipt(person: &Person) -> Result<Option<v1::Enforcement>, Prob
         ..v1::ListAuditEventsRequest::default()
     };
     let listed = person.authority.audit().list_audit_events(request).await?;
-    let Some(event) = listed.into_inner().events.into_iter().next() else {
-        return Ok(None);
-    };
-    let request = v1::WaitForEnforcementRequest {
-        revision: event.revision,
-        // At once: a page does not wait for gates.
-        timeout: Some(prost_types::Duration::default()),
-    };
-    let answer = person
-        .authority
-        .revocation()
-        .wait_for_enforcement(request)
-        .await?;
-    Ok(answer.into_inner().receipt)
+    let newest = listed.into_inner().events.into_iter().next();
+    Ok(newest.map(|event| event.revision))
 }

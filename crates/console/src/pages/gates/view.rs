@@ -45,6 +45,7 @@ fn or_unknown(words: Words, text: &str) -> String {
 fn state_of(gate: &v1::ValidatorStatus) -> (&'static str, &'static str) {
     match gate.freshness {
         None => ("gates-unproven", "warning"),
+        // The authority decides this: only a strict gate lapses, and each has a bound of its own.
         Some(_) if gate.lapsed => ("gates-stale", "danger"),
         Some(_) => ("gates-fresh", "good"),
     }
@@ -61,36 +62,44 @@ fn mode_word(mode: v1::ValidatorMode) -> &'static str {
 impl GateRow {
     fn new(person: &Person, gate: &v1::ValidatorStatus) -> Self {
         let words = person.words;
-        let bound = milliseconds(gate.max_staleness.as_ref());
-        let fresh = gate.freshness.as_ref();
         let (state, tone) = state_of(gate);
-        let connected = Moment::of(gate.connect_time);
         Self {
             name: gate.name.clone(),
             caller: gate.caller.clone(),
             version: or_unknown(words, &gate.version),
             mode: words.text(mode_word(gate.mode())),
-            bound: words.with("gates-bound", [("milliseconds", bound)]),
+            bound: in_milliseconds(words, gate.max_staleness.as_ref()),
             state: words.text(state),
             tone,
-            fresh: fresh.map_or_else(String::new, |age| {
-                let age = milliseconds(Some(age));
-                words.with("gates-ago", [("milliseconds", age)])
-            }),
+            fresh: freshness_text(words, gate),
             lag: words.with("gates-lag", [("count", gate.lag)]),
             streams: words.number(gate.streams),
-            skew: gate.clock_skew.as_ref().map_or_else(
-                || or_unknown(words, ""),
-                |skew| {
-                    let skew = milliseconds(Some(skew));
-                    words.with("gates-skew", [("milliseconds", skew)])
-                },
-            ),
+            skew: skew_text(words, gate),
             replica: or_unknown(words, &gate.replica),
             address: or_unknown(words, &gate.address),
-            connected: connected
-                .map_or_else(|| or_unknown(words, ""), |time| person.times.relative(time)),
+            connected: connection_text(person, gate),
         }
+    }
+}
+
+fn freshness_text(words: Words, gate: &v1::ValidatorStatus) -> String {
+    let Some(age) = &gate.freshness else {
+        return String::new();
+    };
+    words.with("gates-ago", [("milliseconds", milliseconds(Some(age)))])
+}
+
+fn skew_text(words: Words, gate: &v1::ValidatorStatus) -> String {
+    let Some(skew) = &gate.clock_skew else {
+        return or_unknown(words, "");
+    };
+    words.with("gates-skew", [("milliseconds", milliseconds(Some(skew)))])
+}
+
+fn connection_text(person: &Person, gate: &v1::ValidatorStatus) -> String {
+    match Moment::of(gate.connect_time) {
+        Some(time) => person.times.relative(time),
+        None => or_unknown(person.words, ""),
     }
 }
 
@@ -119,39 +128,43 @@ impl Delays {
         if delays.count == 0 && delays.missed == 0 {
             return None;
         }
-        let figures = [
-            ("gates-delays-gates", words.number(delays.count)),
-            (
-                "gates-delays-median",
-                in_milliseconds(words, delays.p50.as_ref()),
-            ),
-            (
-                "gates-delays-p99",
-                in_milliseconds(words, delays.p99.as_ref()),
-            ),
-            (
-                "gates-delays-most",
-                in_milliseconds(words, delays.max.as_ref()),
-            ),
-            ("gates-delays-missed", words.number(delays.missed)),
-        ];
-        let figures = figures.map(|(word, value)| (words.text(word), value));
         let counts: Vec<_> = delays.buckets.iter().map(|bucket| bucket.count).collect();
-        let values = [
-            ("count", Value::from(delays.count)),
-            ("median", Value::from(milliseconds(delays.p50.as_ref()))),
-            ("most", Value::from(milliseconds(delays.max.as_ref()))),
-        ];
         let bars = u32::try_from(counts.len()).unwrap_or_default();
         Some(Self {
-            figures: figures.into(),
+            figures: figures(words, delays),
             rows: rows(words, &delays.buckets),
             width: bars.max(1) * BAR_DISTANCE,
             height: CHART_HEIGHT,
             path: bars_of(&counts),
-            label: words.with("gates-delays-chart", values),
+            label: chart_label(words, delays),
         })
     }
+}
+
+/// The figures with their names.
+fn figures(words: Words, delays: &v1::EnforcementDelays) -> Vec<(String, String)> {
+    let median = in_milliseconds(words, delays.p50.as_ref());
+    let p99 = in_milliseconds(words, delays.p99.as_ref());
+    let most = in_milliseconds(words, delays.max.as_ref());
+    let figures = [
+        ("gates-delays-gates", words.number(delays.count)),
+        ("gates-delays-median", median),
+        ("gates-delays-p99", p99),
+        ("gates-delays-most", most),
+        ("gates-delays-missed", words.number(delays.missed)),
+    ];
+    let figures = figures.map(|(word, value)| (words.text(word), value));
+    figures.into()
+}
+
+/// The chart in a sentence, for screen readers.
+fn chart_label(words: Words, delays: &v1::EnforcementDelays) -> String {
+    let values = [
+        ("count", Value::from(delays.count)),
+        ("median", Value::from(milliseconds(delays.p50.as_ref()))),
+        ("most", Value::from(milliseconds(delays.max.as_ref()))),
+    ];
+    words.with("gates-delays-chart", values)
 }
 
 /// The buckets that have something, by their bounds in whole milliseconds. Short ones share such a bound.
@@ -178,6 +191,8 @@ fn bars_of(counts: &[u64]) -> String {
     let mut left = 0_u32;
     for count in counts {
         if *count > 0 {
+            // Wider than a count, because a very large one times the height does not fit into its
+            // own type.
             let scaled = u128::from(*count) * u128::from(CHART_HEIGHT) / u128::from(most);
             let height = u32::try_from(scaled).unwrap_or(CHART_HEIGHT).max(1);
             path += &format!("M{left} {CHART_HEIGHT}v-{height}h{BAR_WIDTH}v{height}z");
@@ -192,6 +207,7 @@ fn milliseconds(length: Option<&prost_types::Duration>) -> i64 {
     let Some(length) = length else {
         return 0;
     };
+    // Wider than a message's seconds, which overflow as nanoseconds if they are very many.
     let nanos = i128::from(length.seconds) * 1_000_000_000 + i128::from(length.nanos);
     let rounded = match nanos {
         1..1_000_000 => 1,

@@ -55,6 +55,8 @@ pub(super) async fn show(person: Person) -> Result<Page, Problem> {
 }
 
 async fn ended(person: &Person, state: SessionState) -> Result<Vec<Session>, Problem> {
+    // Without a tenant, so administrators see their own ended sessions here and not those of the
+    // team (decision 068).
     let request = ListSessionsRequest {
         state: state.into(),
         page_size: ENDED_MAX,
@@ -66,6 +68,7 @@ async fn ended(person: &Person, state: SessionState) -> Result<Vec<Session>, Pro
 
 fn end_of(session: &Session) -> Option<Moment> {
     let ended = session.end.as_ref().and_then(|end| end.time);
+    // Nobody ends a session that expires, so it has no end of its own.
     Moment::of(ended.or(session.expire_time))
 }
 

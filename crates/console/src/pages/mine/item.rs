@@ -78,6 +78,7 @@ fn step(person: &Person, session: &Session, advice: Advice) -> Step {
     let account = person.account_url().map(str::to_owned);
     let (word, location, is_grave) = match advice {
         Advice::EndSession => {
+            // The way leads to the question. A link never ends anything by itself.
             let location = format!("/sessions/{}/sign-out", session.id);
             ("mine-advice-end-session", Some(location), true)
         }

@@ -2,7 +2,9 @@
 
 use askama::Template;
 use axum::extract::Query;
-use portcullis_contract::v1::{DeviceType, GetSessionRequest, ListSessionsRequest, Session};
+use portcullis_contract::v1::{
+    DeviceType, GetSessionRequest, ListSessionsRequest, ListSessionsResponse, Session,
+};
 use tonic::Status;
 use tonic_types::StatusExt;
 
@@ -61,48 +63,80 @@ struct Slot {
     items: Vec<Item>,
 }
 
-pub(super) async fn show(person: Person, Query(told): Query<Told>) -> Result<Page, Problem> {
-    let request = ListSessionsRequest {
-        page_size: PAGE_SIZE,
-        page_token: told.page.clone().unwrap_or_default(),
-        ..Default::default()
-    };
-    let listed = person.authority.sessions().list_sessions(request).await;
-    let (sessions, next_page, is_hidden) = match listed {
-        Ok(answer) => {
-            let answer = answer.into_inner();
-            (answer.sessions, answer.next_page_token, false)
-        }
-        // A person may end the session of the page all the same.
-        Err(status) if hides_sessions(&status) => (Vec::new(), String::new(), true),
-        Err(status) => return Err(status.into()),
-    };
+/// A page of the list, as the authority has it.
+#[derive(Default)]
+struct Listed {
+    sessions: Vec<Session>,
+    next_page: Option<String>,
+    /// The tenant shows people no sessions.
+    is_hidden: bool,
+}
 
-    let (current, others): (Vec<_>, Vec<_>) = sessions
+pub(super) async fn show(person: Person, Query(told): Query<Told>) -> Result<Page, Problem> {
+    let listed = read_page(&person, told.page.as_deref()).await?;
+    let (current, others): (Vec<_>, Vec<_>) = listed
+        .sessions
         .iter()
         .partition(|session| session.id == person.session_id);
     let current = current.first().map(|session| Item::of(&person, session));
-    let suspicious = sessions
-        .iter()
-        .filter(|session| describe::is_suspicious(session));
     Page::render(&ListPage {
         page: person.frame(Room::Mine),
         done: person.open(told.done.as_deref()),
         current,
         groups: groups(&person, &others),
         others: others.len(),
-        suspicious: suspicious.count(),
-        is_hidden,
+        suspicious: count_suspicious(&listed.sessions),
+        is_hidden: listed.is_hidden,
         session_id: person.session_id.clone(),
         is_first: told.page.is_none(),
-        next_page: (!next_page.is_empty()).then_some(next_page),
+        next_page: listed.next_page,
     })
+}
+
+async fn read_page(person: &Person, page_token: Option<&str>) -> Result<Listed, Problem> {
+    let request = ListSessionsRequest {
+        page_size: PAGE_SIZE,
+        page_token: page_token.unwrap_or_default().to_owned(),
+        ..Default::default()
+    };
+    match person.authority.sessions().list_sessions(request).await {
+        Ok(answer) => Ok(Listed::of(answer.into_inner())),
+        // A person may end the session of the page all the same.
+        Err(status) if hides_sessions(&status) => Ok(Listed::hidden()),
+        Err(status) => Err(status.into()),
+    }
+}
+
+impl Listed {
+    fn of(answer: ListSessionsResponse) -> Self {
+        let next = Some(answer.next_page_token);
+        Self {
+            sessions: answer.sessions,
+            next_page: next.filter(|token| !token.is_empty()),
+            is_hidden: false,
+        }
+    }
+
+    fn hidden() -> Self {
+        Self {
+            is_hidden: true,
+            ..Self::default()
+        }
+    }
+}
+
+fn count_suspicious(sessions: &[Session]) -> usize {
+    let suspicious = sessions
+        .iter()
+        .filter(|session| describe::is_suspicious(session));
+    suspicious.count()
 }
 
 /// Whether the tenant hides sessions from the people whose they are.
 pub(super) fn hides_sessions(status: &Status) -> bool {
     let info = status.get_details_error_info();
     info.is_some_and(|info| {
+        // The reason stands for several rules of a policy, and only this one hides sessions.
         let rule = info.metadata.get("rule").map(String::as_str);
         info.reason == "POLICY_FORBIDS" && rule == Some("users_see_sessions")
     })
@@ -111,6 +145,7 @@ pub(super) fn hides_sessions(status: &Status) -> bool {
 /// A person's own session. Staff also see others' ones, by another call.
 pub(super) async fn own_session(person: &Person, id: &str) -> Result<Session, Status> {
     let request = GetSessionRequest {
+        // Naming the tenant would ask in the person's role, and find sessions of anybody in it.
         tenant_id: String::new(),
         session_id: id.to_owned(),
     };
@@ -142,6 +177,7 @@ fn groups(person: &Person, sessions: &[&Session]) -> Vec<Group> {
 
 /// The seconds since a session was last used.
 fn idle_seconds(session: &Session, now: i64) -> i64 {
+    // A session without a time of use is listed among the oldest.
     let last = Moment::of(session.last_active_time).map_or(0, Moment::seconds);
     now.saturating_sub(last)
 }
@@ -150,6 +186,8 @@ fn idle_seconds(session: &Session, now: i64) -> i64 {
 fn slots(person: &Person, sessions: &[&Session]) -> Vec<Slot> {
     let now = person.times.now().seconds();
     let stretches = [
+        // From the lowest number on: if the database's clock is ahead of this machine's, the idle
+        // time of a session that was just used is negative.
         ("mine-slot-day", i64::MIN, DAY_SECONDS),
         ("mine-slot-week", DAY_SECONDS, 7 * DAY_SECONDS),
         ("mine-slot-older", 7 * DAY_SECONDS, i64::MAX),

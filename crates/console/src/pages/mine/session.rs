@@ -57,7 +57,6 @@ pub(super) async fn show(
     let words = person.words;
     let is_active = session.state() == SessionState::Active;
     let room = if is_own { Room::Mine } else { Room::Team };
-    let message = session.end.as_ref().map(|end| end.user_message.clone());
     Page::render(&SessionPage {
         page: person.frame(room),
         done: person.open(told.done.as_deref()),
@@ -67,23 +66,36 @@ pub(super) async fn show(
         state: state_text(words, &session),
         facts: facts(&person, &session, is_own),
         findings: describe::findings(words, &session),
+        // The steps lead to pages that act for their reader, so another person's session has none.
         advice: if is_own && is_active {
             steps(&person, &session)
         } else {
             Vec::new()
         },
-        message: message.unwrap_or_default(),
+        message: end_message(&session),
         may_end: is_active && (is_own || person.roles.administers()),
         id: session.id,
     })
 }
 
+/// The text meant for the person. Empty: the session has no end, or ended without one.
+fn end_message(session: &Session) -> String {
+    match &session.end {
+        Some(end) => end.user_message.clone(),
+        None => String::new(),
+    }
+}
+
 /// A session of the person, or for staff of anybody in the tenant. The flag says whose.
 pub(super) async fn find_session(person: &Person, id: &str) -> Result<(Session, bool), Problem> {
+    // As the person themselves first, which is right for everybody. Only staff ask again, with the
+    // tenant named.
     let status = match own_session(person, id).await {
         Ok(session) => return Ok((session, true)),
         Err(status) => status,
     };
+    // For everybody else the first answer stands. It is the same for another person's session and
+    // for one that does not exist.
     if !person.roles.reads() || !may_be_others(&status) {
         return Err(status.into());
     }
@@ -133,10 +145,13 @@ fn facts(person: &Person, session: &Session, is_own: bool) -> Vec<Fact> {
         Moment::of(session.last_active_time),
     );
     facts.text("mine-fact-actions", person.words.number(session.actions));
+    // 0 says that the device has no id, and nothing about earlier sign-ins.
     if session.device_sign_ins > 0 {
         let count = person.words.number(session.device_sign_ins);
         facts.text("mine-fact-sign-ins", count);
     }
+    // Most tenants keep no last page (`Policy.keep_last_page`), and an empty line would look like a
+    // lost one.
     if !session.last_page.is_empty() {
         facts.text("mine-fact-last-page", session.last_page.clone());
     }

@@ -10,7 +10,7 @@ use crate::{
     done::Done,
     forms::Submitted,
     page::{Frame, Page, Room},
-    person::{Person, full_name},
+    person::{Person, SIGNED_OUT, full_name},
     problem::Problem,
     receipts,
 };
@@ -35,8 +35,7 @@ struct ConfirmPage {
 /// The fields of the form. A person gives no texts about their own session.
 #[derive(Deserialize)]
 pub(super) struct Form {
-    #[serde(default)]
-    reason: String,
+    reason: Option<String>,
     #[serde(default)]
     user_message: String,
 }
@@ -92,32 +91,44 @@ pub(super) async fn end(
     Path(id): Path<String>,
     Submitted(form): Submitted<Form>,
 ) -> Result<Page, Problem> {
-    // Naming the tenant asks for the role. Without it a person acts for themselves, whose texts the authority refuses.
-    let for_another = !form.reason.trim().is_empty();
-    let request = RevokeSessionRequest {
-        tenant_id: if for_another {
-            person.tenant.clone()
-        } else {
-            String::new()
-        },
-        session_id: id.clone(),
-        reason: form.reason,
+    // Only staff are asked for a reason: a person's own form has no such field. One that was left blank is refused by the
+    // authority.
+    let for_another = form.reason.is_some();
+    // Sent twice for another session, the form gets the same page: ending an ended session succeeds.
+    let request = receipts::waiting(request(&person, &id, form, for_another));
+    let answer = person.authority.sessions().revoke_session(request).await?;
+    let enforcement = answer.into_inner().enforcement;
+    let done = Done::new("mine-done-one").enforcement(enforcement.as_ref());
+    let path = next_path(&person, &id, for_another);
+    Page::see_other(&person.done_address(&path, &done))
+}
+
+/// The page that tells what was done.
+fn next_path(person: &Person, id: &str, for_another: bool) -> String {
+    // The page of nobody, because the cookie is good no more.
+    if id == person.session_id {
+        return SIGNED_OUT.to_owned();
+    }
+    if for_another {
+        return format!("/sessions/{id}");
+    }
+    "/".to_owned()
+}
+
+fn request(person: &Person, id: &str, form: Form, for_another: bool) -> RevokeSessionRequest {
+    // Naming the tenant asks for the role. Without it a person acts for themselves, whose texts the
+    // authority refuses.
+    let tenant_id = if for_another {
+        person.tenant.clone()
+    } else {
+        String::new()
+    };
+    RevokeSessionRequest {
+        tenant_id,
+        session_id: id.to_owned(),
+        reason: form.reason.unwrap_or_default(),
         user_message: form.user_message,
         wait: Wait::Enforced.into(),
         ..Default::default()
-    };
-    let request = receipts::waiting(request);
-    let answer = person.authority.sessions().revoke_session(request).await?;
-    let answer = answer.into_inner();
-    let enforcement = answer.enforcement.as_ref();
-    let done = Done::new("mine-done-one").enforcement(enforcement);
-    let sealed = person.seal(&done);
-    // The page of nobody, because the cookie is good no more.
-    if id == person.session_id {
-        return Page::see_other(&format!("/signed-out?done={sealed}"));
     }
-    if for_another {
-        return Page::see_other(&format!("/sessions/{id}?done={sealed}"));
-    }
-    Page::see_other(&format!("/?done={sealed}"))
 }

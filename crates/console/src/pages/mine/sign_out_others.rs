@@ -1,15 +1,18 @@
 //! Signing out all other sessions, or every one.
 
 use askama::Template;
-use portcullis_contract::v1::{ListSessionsRequest, RevokeOtherSessionsRequest, Wait};
+use portcullis_contract::v1::{
+    ListSessionsRequest, Preview, RevokeOtherSessionsRequest, Session, Wait,
+};
 use serde::Deserialize;
+use tonic::Status;
 
 use super::item::Item;
 use crate::{
     done::Done,
     forms::Submitted,
     page::{Frame, Page, Room},
-    person::Person,
+    person::{Person, SIGNED_OUT},
     problem::Problem,
     receipts,
 };
@@ -54,28 +57,9 @@ pub(super) async fn confirm_everywhere(person: Person) -> Result<Page, Problem> 
 }
 
 async fn confirm(person: &Person, scope: Scope) -> Result<Page, Problem> {
-    let list = ListSessionsRequest {
-        page_size: LISTED_MAX,
-        ..Default::default()
-    };
-    let preview = RevokeOtherSessionsRequest {
-        // The number comes from the authority, because the list has a page only.
-        validate_only: true,
-        ..Default::default()
-    };
-    let mut sessions = person.authority.sessions();
-    let mut previews = person.authority.sessions();
     // Together, because neither needs the answer of the other.
-    let (listed, previewed) = tokio::try_join!(
-        sessions.list_sessions(list),
-        previews.revoke_other_sessions(preview)
-    )?;
-    let preview = previewed.into_inner().preview.unwrap_or_default();
-    let listed = listed.into_inner().sessions;
-    let others = listed
-        .iter()
-        .filter(|session| session.id != person.session_id);
-    let items: Vec<_> = others.map(|session| Item::of(person, session)).collect();
+    let (listed, preview) = tokio::try_join!(list(person), preview(person))?;
+    let items = other_items(person, &listed);
     let shown = u32::try_from(items.len()).unwrap_or(u32::MAX);
     Page::render(&ConfirmPage {
         page: person.frame(Room::Mine),
@@ -83,8 +67,40 @@ async fn confirm(person: &Person, scope: Scope) -> Result<Page, Problem> {
         items,
         count: preview.sessions,
         is_capped: preview.capped,
+        // List and preview are two calls. A session that ends between them would make the
+        // difference negative.
         unlisted: preview.sessions.saturating_sub(shown),
     })
+}
+
+fn other_items(person: &Person, sessions: &[Session]) -> Vec<Item> {
+    let mut items = Vec::new();
+    for session in sessions {
+        if session.id != person.session_id {
+            items.push(Item::of(person, session));
+        }
+    }
+    items
+}
+
+async fn list(person: &Person) -> Result<Vec<Session>, Status> {
+    let request = ListSessionsRequest {
+        page_size: LISTED_MAX,
+        ..Default::default()
+    };
+    let listed = person.authority.sessions().list_sessions(request).await?;
+    Ok(listed.into_inner().sessions)
+}
+
+/// The number of sessions that would end. It comes from the authority, because the list has a page only.
+async fn preview(person: &Person) -> Result<Preview, Status> {
+    let request = RevokeOtherSessionsRequest {
+        validate_only: true,
+        ..Default::default()
+    };
+    let mut sessions = person.authority.sessions();
+    let previewed = sessions.revoke_other_sessions(request).await?;
+    Ok(previewed.into_inner().preview.unwrap_or_default())
 }
 
 pub(super) async fn end_others(
@@ -103,6 +119,7 @@ pub(super) async fn end_everywhere(
 }
 
 async fn end(person: &Person, include_current: bool) -> Result<Page, Problem> {
+    // No session is named: in a person's own call the one of the call stays.
     let request = RevokeOtherSessionsRequest {
         include_current,
         wait: Wait::Enforced.into(),
@@ -113,10 +130,10 @@ async fn end(person: &Person, include_current: bool) -> Result<Page, Problem> {
     let answer = sessions.revoke_other_sessions(request).await?.into_inner();
     // With the current session the cookie is good no more, and the first page would ask for a sign-in.
     let (word, path) = if include_current {
-        ("mine-done-everywhere", "/signed-out")
+        ("mine-done-everywhere", SIGNED_OUT)
     } else {
         ("mine-done-others", "/")
     };
     let done = Done::new(word).enforcement(answer.enforcement.as_ref());
-    Page::see_other(&format!("{path}?done={}", person.seal(&done)))
+    Page::see_other(&person.done_address(path, &done))
 }

@@ -8,6 +8,7 @@ use super::Told;
 use crate::{
     describe,
     done::Done,
+    form_key::NOBODY,
     page::{Frame, Page},
     person::Visitor,
     problem::Problem,
@@ -52,6 +53,7 @@ pub(super) async fn show(
         Err(problem) if problem.is_away() => return Err(problem.clone()),
         Err(_) => None,
     };
+    // A bookmark or the back button may lead here with a good session.
     let is_signed_in = session
         .as_ref()
         .is_some_and(|session| session.state() == SessionState::Active);
@@ -59,7 +61,11 @@ pub(super) async fn show(
         .filter(|_| !is_signed_in)
         .map(|session| end_of(&reader, &session));
     Page::render(&SignedOutPage {
-        done: told.done.and_then(|sealed| state.form_key.open(&sealed)),
+        // Opened without a person, because there may be none any more. So an outcome may not depend
+        // on one.
+        done: told
+            .done
+            .and_then(|sealed| state.form_key.open(NOBODY, &sealed)),
         is_signed_in,
         end,
         sign_in: state.sign_in_location("/"),

@@ -98,6 +98,7 @@ impl Reader<'_> {
     pub(super) fn settings(self, policy: &v1::Policy) -> Vec<Setting> {
         let at_limit = match policy.at_limit() {
             v1::SessionLimitAction::Refuse => "settings-at-limit-refuse",
+            // In the contract an unspecified action is this one.
             _ => "settings-at-limit-oldest",
         };
         let own = [
@@ -157,6 +158,8 @@ impl Reader<'_> {
 
     /// The stricter values of single users, in the order of their ids.
     fn stricter(self, policy: &v1::Policy) -> Vec<Setting> {
+        // A map of a message has no order. Sorted, two versions of a policy list the same users
+        // alike.
         let users: BTreeMap<_, _> = policy.users.iter().collect();
         let mut settings = Vec::new();
         for (user, own) in users {
@@ -207,6 +210,8 @@ impl Reader<'_> {
         let new = self.settings(after);
         let mut differences = Vec::new();
         for setting in &old {
+            // By name and not by position: one of the two versions may have users that the other
+            // one lacks.
             let other = find(&new, &setting.label);
             let other = other.unwrap_or_else(|| self.words.text("settings-value-none"));
             if other != setting.value {

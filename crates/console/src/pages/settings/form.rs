@@ -188,6 +188,8 @@ impl SettingsForm {
 
     /// The policy that the form asks for. Values that the form does not show stay as in `current`.
     pub(super) fn policy(&self, current: &v1::Policy) -> Result<v1::Policy, Vec<Fault>> {
+        // The button of a standard sends no other field. The authority applies the standard to the
+        // policy in force.
         if !self.preset.is_empty() {
             return Ok(current.clone());
         }
@@ -221,6 +223,7 @@ impl SettingsForm {
             keep_last_page: self.last_page(),
             required_acr,
             reauthenticate_within: lengths.recent,
+            // The form asks which kinds are reported, and the contract which ones are not.
             findings_disabled: FINDINGS.filter(|code| !self.reports(*code)).collect(),
             end_on_shared_refresh_token: self.shared(),
             ..current.clone()
@@ -258,6 +261,8 @@ impl SettingsForm {
 
     fn parse_sessions_max(&self) -> Result<u32, Fault> {
         let text = self.sessions_max.trim();
+        // The policy's 0, for no limit, is an empty field. A typed 0 is refused, because it reads
+        // as nobody.
         if text.is_empty() {
             return Ok(0);
         }
@@ -314,6 +319,7 @@ impl SettingsForm {
             ("recent_value", &self.recent_value),
             ("recent_unit", &self.recent_unit),
         ];
+        // Empty fields are left out, as a browser leaves out a box that is not checked.
         let mut hidden = Vec::new();
         for (name, value) in fields {
             if !value.is_empty() {
@@ -355,6 +361,8 @@ fn amount(seconds: Option<i64>) -> (String, String) {
         return (String::new(), "days".to_owned());
     };
     let mut units = UNITS.iter().rev();
+    // The largest unit that loses nothing: a form that nobody edits must ask for the very same
+    // policy.
     let unit = units.find(|(_, length)| seconds % length == 0);
     let (unit, length) = unit.unwrap_or(&UNITS[0]);
     ((seconds / length).to_string(), (*unit).to_owned())

@@ -126,12 +126,15 @@ async fn save(
         ..update(&person, &form, wanted)
     };
     match person.authority.tenants().update_policy(request).await {
-        Ok(_) => {
-            let done = person.seal(&Done::new("settings-saved"));
-            Ok(Redirect::to(&format!("/settings?done={done}")).into_response())
-        }
+        Ok(_) => Ok(tell_saved(&person)),
         Err(status) => refuse(&person, &form, &current, status).await,
     }
+}
+
+fn tell_saved(person: &Person) -> Response {
+    // No receipt: the sessions that violate the new policy end by the next sweep, after this answer.
+    let done = Done::new("settings-saved");
+    Redirect::to(&person.done_address("/settings", &done)).into_response()
 }
 
 async fn read_current(person: &Person) -> Result<Current, Problem> {
@@ -213,6 +216,8 @@ async fn refuse(
     if is_reason(&status, v1::ErrorReason::EtagMismatch) {
         // Somebody was faster between the read above and the update.
         let newer = read_current(person).await?;
+        // The form was valid a moment ago, and no fault depends on the policy beside it. So this
+        // does not happen.
         let Ok(wanted) = form.policy(&newer.policy) else {
             return Err(status.into());
         };
@@ -226,6 +231,7 @@ async fn refuse(
     for field in fields.iter().take(PROBLEMS_MAX) {
         faults.push(describe_field(person, field));
     }
+    // Several fields of users have the same sentence.
     faults.dedup();
     respond_with_faults(person, form, current, faults)
 }
@@ -274,6 +280,7 @@ async fn show_conflict(
 ) -> Result<Response, Problem> {
     let wanted = match form.preset.as_str() {
         "" => wanted,
+        // Only the authority knows the values of a standard.
         _ => apply_standard(person, form, wanted).await?,
     };
     let newest = find_newest_update(person).await?;
@@ -298,6 +305,7 @@ async fn find_newest_update(person: &Person) -> Result<Option<v1::AuditEvent>, P
     let request = v1::ListAuditEventsRequest {
         tenant_id: person.tenant.clone(),
         action: "policy.update".to_owned(),
+        // The newest one made the version that is in force, so its author is the one to talk to.
         page_size: 1,
         ..v1::ListAuditEventsRequest::default()
     };

@@ -102,6 +102,7 @@ impl Index {
                 .iter()
                 .map(|preset| preset_row(reader, preset))
                 .collect(),
+            // Support reads a table instead. The authority would refuse their form.
             form: person.roles.administers().then_some(form),
         }
     }
@@ -252,6 +253,8 @@ fn preset_row(reader: Reader<'_>, preset: &v1::PolicyPreset) -> Preset {
 
 /// The name of a standard as people write it: `nist_800_63b_aal2` is NIST 800-63B AAL2.
 fn preset_title(name: &str) -> String {
+    // The authority may know standards that are newer than this console, so their titles are made
+    // of their names.
     let upper = name.to_uppercase();
     match upper.strip_prefix("NIST_800_63B_") {
         Some(level) => format!("NIST SP 800-63B {level}"),

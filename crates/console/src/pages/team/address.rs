@@ -19,6 +19,8 @@ pub(super) const SESSIONS: &str = "/team/sessions";
 
 /// The page of a user.
 pub(crate) fn user(id: &str) -> String {
+    // Browsers remove `.` and `..` from a path also when they are written with percent signs, so
+    // encoding does not help.
     let needs_mark = matches!(id, "." | "..") || id.starts_with(PLAIN);
     let mark = if needs_mark { "=" } else { "" };
     format!("/team/users/{mark}{}", utf8_percent_encode(id, SEGMENT))

@@ -59,6 +59,15 @@ pub(super) struct Told {
     pub(super) user_message: String,
 }
 
+impl Told {
+    pub(super) fn new(reason: &str, user_message: &str) -> Self {
+        Self {
+            reason: reason.to_owned(),
+            user_message: user_message.to_owned(),
+        }
+    }
+}
+
 /// The sessions that will end, as a template draws them.
 pub(super) struct PreviewView {
     pub(super) count: String,

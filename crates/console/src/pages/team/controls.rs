@@ -48,6 +48,8 @@ impl Field {
         chosen: i32,
         options: Vec<(i32, String)>,
     ) -> Self {
+        // A choice is a text field with options: the template draws a list as soon as there are
+        // any.
         let mut field = Self::text(words, name, "");
         for (value, label) in options {
             field.options.push(Choice {

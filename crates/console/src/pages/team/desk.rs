@@ -65,6 +65,8 @@ impl<'a> Desk<'a> {
 
     /// The reader's time zone.
     pub(super) fn zone(&self) -> TimeZone {
+        // The zone was found by this name at the beginning of the request, so UTC stands for itself
+        // here.
         TimeZone::get(self.times().zone()).unwrap_or(TimeZone::UTC)
     }
 
@@ -151,6 +153,15 @@ pub(super) fn refused_fields(status: &Status) -> WrongFields {
     names
         .map(|violation| field_name(&violation.field).to_owned())
         .collect()
+}
+
+/// The fields of a refused call that the person can correct in the form. Any other refusal is a problem.
+pub(super) fn correctable_fields(status: Status) -> Result<WrongFields, Problem> {
+    let wrong = refused_fields(&status);
+    if wrong.is_empty() {
+        return Err(status.into());
+    }
+    Ok(wrong)
 }
 
 /// The name of a form's field for a field of a request: `filter.network` is `network`, and `user_ids[3]` is `user_ids`.

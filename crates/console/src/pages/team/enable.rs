@@ -3,11 +3,12 @@
 use axum::extract::{Path, State as Shared};
 use portcullis_contract::v1;
 use serde::Deserialize;
+use tonic::Status;
 
 use super::{
     address,
     confirm::{Question, Told},
-    desk::{Desk, Tab, refused_fields},
+    desk::{Desk, Tab, correctable_fields},
     outcome::{Outcome, tell},
     search::WrongFields,
     users,
@@ -41,19 +42,22 @@ pub(super) async fn perform(
 ) -> Result<Page, Problem> {
     let desk = Desk::new(&state, &person);
     let user_id = address::user_id(&segment);
+    match enable(&desk, user_id, &form).await {
+        Ok(()) => tell(&desk, &Outcome::enabled().about(user_id)),
+        Err(status) => confirm(&desk, user_id, &form, correctable_fields(status)?).await,
+    }
+}
+
+/// Lets the user in. It waits for no gate, because nothing is revoked.
+async fn enable(desk: &Desk<'_>, user_id: &str, form: &EnableForm) -> Result<(), Status> {
     let request = v1::EnableUserRequest {
         tenant_id: desk.tenant(),
         user_id: user_id.to_owned(),
         reason: form.reason.trim().to_owned(),
         ..Default::default()
     };
-    match person.authority.users().enable_user(request).await {
-        Ok(_) => tell(&desk, &Outcome::enabled().about(user_id)),
-        Err(status) => match refused_fields(&status) {
-            wrong if wrong.is_empty() => Err(status.into()),
-            wrong => confirm(&desk, user_id, &form, wrong).await,
-        },
-    }
+    desk.person.authority.users().enable_user(request).await?;
+    Ok(())
 }
 
 async fn confirm(
@@ -62,6 +66,33 @@ async fn confirm(
     form: &EnableForm,
     wrong: WrongFields,
 ) -> Result<Page, Problem> {
+    let user = asked_user(desk, user_id).await?;
+    let mut question = ask_about(desk, &user);
+    question.action = format!("{}/enable", address::user(user_id));
+    question.told = Told::new(&form.reason, "");
+    question.back = address::user(user_id);
+    question.wrong = wrong;
+    question.ask(desk)
+}
+
+fn ask_about(desk: &Desk<'_>, user: &v1::User) -> Question {
+    let words = desk.words();
+    let name = users::full_label(user);
+    let title = words.with("team-enable-title", [("name", name)]);
+    let mut question = Question::new(desk, Tab::Users, title, "team-enable-what");
+    if user.disable_time.is_none() {
+        question.is_possible = false;
+        question.what = words.text("team-enable-not");
+    }
+    // The call takes no message: nothing ends, so there is no page on which the user would read it.
+    question.asks_message = false;
+    question.confirm = words.text("team-enable-confirm");
+    question
+}
+
+/// The user of the question. The question is a call too: the authority decides who may ask, and says whether there is
+/// something to undo.
+async fn asked_user(desk: &Desk<'_>, user_id: &str) -> Result<v1::User, Problem> {
     let request = v1::EnableUserRequest {
         tenant_id: desk.tenant(),
         user_id: user_id.to_owned(),
@@ -70,24 +101,5 @@ async fn confirm(
     };
     let mut calls = desk.person.authority.users();
     let answer = calls.enable_user(request).await?.into_inner();
-    let user = answer.user.unwrap_or_default();
-
-    let words = desk.words();
-    let name = users::full_label(&user);
-    let title = words.with("team-enable-title", [("name", name)]);
-    let mut question = Question::new(desk, Tab::Users, title, "team-enable-what");
-    if user.disable_time.is_none() {
-        question.is_possible = false;
-        question.what = words.text("team-enable-not");
-    }
-    question.action = format!("{}/enable", address::user(user_id));
-    question.told = Told {
-        reason: form.reason.clone(),
-        user_message: String::new(),
-    };
-    question.asks_message = false;
-    question.confirm = words.text("team-enable-confirm");
-    question.back = address::user(user_id);
-    question.wrong = wrong;
-    question.ask(desk)
+    Ok(answer.user.unwrap_or_default())
 }

@@ -3,12 +3,13 @@
 use axum::extract::{Query, State as Shared};
 use portcullis_contract::v1;
 use serde::Deserialize;
+use tonic::Status;
 
 use super::{
     Sealed, address,
     confirm::{Question, Told},
     controls::field_label,
-    desk::{Desk, Tab, refused_fields},
+    desk::{Desk, Tab, correctable_fields},
     gone, matching,
     outcome::{Outcome, tell},
     search::{SessionSearch, WrongFields},
@@ -38,10 +39,7 @@ pub(super) async fn show(
         q: asked.q,
         ..MatchingForm::default()
     };
-    match desk.open(matching::PAGE, &form.q) {
-        Some(search) => confirm(&desk, &search, &form, Vec::new()).await,
-        None => gone::page(&desk, Tab::Sessions, address::SESSIONS),
-    }
+    confirm(&desk, &form, Vec::new()).await
 }
 
 /// `POST /team/sessions/end-matching`
@@ -51,12 +49,22 @@ pub(super) async fn perform(
     Submitted(form): Submitted<MatchingForm>,
 ) -> Result<Page, Problem> {
     let desk = Desk::new(&state, &person);
-    let Some(search) = desk.open::<SessionSearch>(matching::PAGE, &form.q) else {
+    let Some((search, filter)) = open_search(&desk, &form) else {
         return gone::page(&desk, Tab::Sessions, address::SESSIONS);
     };
-    let Ok(filter) = search.filter(&desk.zone()) else {
-        return gone::page(&desk, Tab::Sessions, address::SESSIONS);
-    };
+    match end_all(&desk, &form, filter).await {
+        Ok(answer) => tell(&desk, &outcome(search, &answer)),
+        Err(status) => confirm(&desk, &form, correctable_fields(status)?).await,
+    }
+}
+
+async fn end_all(
+    desk: &Desk<'_>,
+    form: &MatchingForm,
+    filter: v1::SessionFilter,
+) -> Result<v1::RevokeMatchingSessionsResponse, Status> {
+    // Without `sessions_max`: the authority ends up to a thousand, and says if there are more. The
+    // outcome then leads to the rest.
     let request = receipts::waiting(v1::RevokeMatchingSessionsRequest {
         tenant_id: desk.tenant(),
         filter: Some(filter),
@@ -65,17 +73,23 @@ pub(super) async fn perform(
         wait: v1::Wait::Enforced.into(),
         ..Default::default()
     });
-    let mut calls = person.authority.sessions();
-    match calls.revoke_matching_sessions(request).await {
-        Ok(answer) => tell(&desk, &outcome(search, &answer.into_inner())),
-        Err(status) => match refused_fields(&status) {
-            wrong if wrong.is_empty() => Err(status.into()),
-            wrong => confirm(&desk, &search, &form, wrong).await,
-        },
-    }
+    let mut calls = desk.person.authority.sessions();
+    let answer = calls.revoke_matching_sessions(request).await?;
+    Ok(answer.into_inner())
+}
+
+/// The search of a form, and its filter. None: it was made for another reader or with another secret.
+fn open_search(desk: &Desk<'_>, form: &MatchingForm) -> Option<(SessionSearch, v1::SessionFilter)> {
+    let search: SessionSearch = desk.open(matching::PAGE, &form.q)?;
+    // Only searches without a fault are sealed for this page (`may_end_all`), so a search with one
+    // comes from a console with other rules.
+    let filter = search.filter(&desk.zone()).ok()?;
+    Some((search, filter))
 }
 
 fn outcome(search: SessionSearch, answer: &v1::RevokeMatchingSessionsResponse) -> Outcome {
+    // The answer does not say whether the reader's own session was among them. If it was, the
+    // address of this outcome leads them to the page of ended sessions.
     Outcome::ended(answer.revoked, false)
         .receipt(answer.enforcement.as_ref())
         .more(answer.more.then_some(search))
@@ -84,13 +98,37 @@ fn outcome(search: SessionSearch, answer: &v1::RevokeMatchingSessionsResponse) -
 
 async fn confirm(
     desk: &Desk<'_>,
-    search: &SessionSearch,
     form: &MatchingForm,
     wrong: WrongFields,
 ) -> Result<Page, Problem> {
-    let Ok(filter) = search.filter(&desk.zone()) else {
+    let Some((search, filter)) = open_search(desk, form) else {
         return gone::page(desk, Tab::Sessions, address::SESSIONS);
     };
+    let preview = preview_of(desk, filter).await?;
+
+    let mut question = ask_about(desk, form, &search);
+    question.is_possible = preview.sessions > 0;
+    question.preview = Some(preview);
+    question.wrong = wrong;
+    question.ask(desk)
+}
+
+/// The question about the end of all sessions that a search finds.
+fn ask_about(desk: &Desk<'_>, form: &MatchingForm, search: &SessionSearch) -> Question {
+    let title = desk.words().text("team-matching");
+    let mut question = Question::new(desk, Tab::Sessions, title, "team-matching-what");
+    question.conditions = conditions(desk, search);
+    question.action = matching::PATH.to_owned();
+    // The search travels as it was sealed, so the form can end nothing that this page did not ask
+    // about.
+    question.hidden = vec![("q", form.q.clone())];
+    question.told = Told::new(&form.reason, &form.user_message);
+    question.confirm = desk.words().text("team-end-confirm");
+    question.back = address::SESSIONS.to_owned();
+    question
+}
+
+async fn preview_of(desk: &Desk<'_>, filter: v1::SessionFilter) -> Result<v1::Preview, Problem> {
     let request = v1::RevokeMatchingSessionsRequest {
         tenant_id: desk.tenant(),
         filter: Some(filter),
@@ -98,25 +136,8 @@ async fn confirm(
         ..Default::default()
     };
     let mut calls = desk.person.authority.sessions();
-    let answer = calls.revoke_matching_sessions(request).await?.into_inner();
-    let preview = answer.preview.unwrap_or_default();
-
-    let title = desk.words().text("team-matching");
-    let mut question = Question::new(desk, Tab::Sessions, title, "team-matching-what");
-    question.conditions = conditions(desk, search);
-    // The reader's own session may be among them, and then its page is the next one that they see.
-    question.is_possible = preview.sessions > 0;
-    question.preview = Some(preview);
-    question.action = matching::PATH.to_owned();
-    question.hidden = vec![("q", form.q.clone())];
-    question.told = Told {
-        reason: form.reason.clone(),
-        user_message: form.user_message.clone(),
-    };
-    question.confirm = desk.words().text("team-end-confirm");
-    question.back = address::SESSIONS.to_owned();
-    question.wrong = wrong;
-    question.ask(desk)
+    let answer = calls.revoke_matching_sessions(request).await?;
+    Ok(answer.into_inner().preview.unwrap_or_default())
 }
 
 /// The conditions of a search, for people.

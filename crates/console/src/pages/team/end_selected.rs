@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Sealed, address,
     confirm::{Question, Told, distinct},
-    desk::{Desk, Tab, refused_fields},
+    desk::{Desk, Tab, correctable_fields},
     outcome::{Outcome, tell},
     search::WrongFields,
 };
@@ -94,15 +94,13 @@ pub(super) async fn perform(
     let mut sessions = person.authority.sessions();
     match sessions.batch_revoke_sessions(request).await {
         Ok(answer) => tell(&desk, &outcome(&desk, &form, &answer.into_inner())),
-        Err(status) => match refused_fields(&status) {
-            wrong if wrong.is_empty() => Err(status.into()),
-            wrong => confirm(&desk, &form, wrong).await,
-        },
+        Err(status) => confirm(&desk, &form, correctable_fields(status)?).await,
     }
 }
 
 fn outcome(desk: &Desk<'_>, form: &EndForm, answer: &v1::BatchRevokeSessionsResponse) -> Outcome {
     let own = &desk.person.session_id;
+    // The call names each session, so its number is exact.
     Outcome::ended(answer.revoked, false)
         .receipt(answer.enforcement.as_ref())
         .about(&form.of_user)
@@ -112,36 +110,53 @@ fn outcome(desk: &Desk<'_>, form: &EndForm, answer: &v1::BatchRevokeSessionsResp
 
 async fn confirm(desk: &Desk<'_>, form: &EndForm, wrong: WrongFields) -> Result<Page, Problem> {
     let sessions = form.sessions();
+    // Asking the authority would give an error about a field. The page says that no box was ticked.
+    if sessions.is_empty() {
+        return ask_for_choice(desk, form);
+    }
+
+    let mut question = ask_about(desk, form, sessions);
+    question.preview = preview_of(desk, form).await?;
+    question.wrong = wrong;
+    question.ask(desk)
+}
+
+/// The question about the end of these sessions.
+fn ask_about(desk: &Desk<'_>, form: &EndForm, sessions: Vec<String>) -> Question {
+    let mut question = new_question(desk, form);
+    if sessions.contains(&desk.person.session_id) {
+        question.warnings.push(desk.words().text("team-force-own"));
+    }
+    question.action = PATH.to_owned();
+    question.hidden = sessions.into_iter().map(|id| ("session", id)).collect();
+    question.hidden.push(("of_user", form.of_user.clone()));
+    question.told = Told::new(&form.reason, &form.user_message);
+    question.confirm = desk.words().text("team-end-confirm");
+    question
+}
+
+fn new_question(desk: &Desk<'_>, form: &EndForm) -> Question {
     let title = desk.words().text("team-end");
     let mut question = Question::new(desk, Tab::Sessions, title, "team-end-what");
     question.back = form.back();
-    if sessions.is_empty() {
-        question
-            .warnings
-            .push(desk.words().text("team-wrong-sessions"));
-        question.is_possible = false;
-        question.wrong = vec!["session".to_owned()];
-        return question.ask(desk);
-    }
+    question
+}
 
+/// The page for a form without a ticked box. It has no button, and a way back to the boxes.
+fn ask_for_choice(desk: &Desk<'_>, form: &EndForm) -> Result<Page, Problem> {
+    let mut question = new_question(desk, form);
+    question.warnings = vec![desk.words().text("team-wrong-sessions")];
+    question.is_possible = false;
+    question.wrong = vec!["session".to_owned()];
+    question.ask(desk)
+}
+
+async fn preview_of(desk: &Desk<'_>, form: &EndForm) -> Result<Option<v1::Preview>, Problem> {
     let request = v1::BatchRevokeSessionsRequest {
         validate_only: true,
         ..form.request(desk)
     };
     let mut calls = desk.person.authority.sessions();
-    let answer = calls.batch_revoke_sessions(request).await?.into_inner();
-    if sessions.contains(&desk.person.session_id) {
-        question.warnings.push(desk.words().text("team-force-own"));
-    }
-    question.preview = answer.preview;
-    question.action = PATH.to_owned();
-    question.hidden = sessions.into_iter().map(|id| ("session", id)).collect();
-    question.hidden.push(("of_user", form.of_user.clone()));
-    question.told = Told {
-        reason: form.reason.clone(),
-        user_message: form.user_message.clone(),
-    };
-    question.confirm = desk.words().text("team-end-confirm");
-    question.wrong = wrong;
-    question.ask(desk)
+    let answer = calls.batch_revoke_sessions(request).await?;
+    Ok(answer.into_inner().preview)
 }

@@ -3,7 +3,7 @@
 use tonic::Status;
 
 use super::{
-    desk::{Desk, reason, refused_fields},
+    desk::{Desk, correctable_fields, reason},
     listing::Listing,
     search::WrongFields,
 };
@@ -40,12 +40,11 @@ where
 {
     let mut notice = String::new();
     let mut answer = call(listing.page_token.clone()).await;
-    if let Err(status) = &answer
-        && reason(status) == "PAGE_TOKEN_INVALID"
-    {
+    if is_page_gone(&answer) {
         // A newer authority orders the list in another way, or a key was replaced since the page was opened.
         *listing = Listing::of(listing.search.clone());
         notice = desk.words().text("team-page-gone");
+        // Once is enough: without a token the same error cannot come again.
         answer = call(String::new()).await;
     }
     match answer {
@@ -54,9 +53,14 @@ where
             wrong: Vec::new(),
             notice,
         }),
-        Err(status) => match refused_fields(&status) {
-            wrong if wrong.is_empty() => Err(status.into()),
-            wrong => Ok(Found::wrong(wrong)),
-        },
+        Err(status) => Ok(Found::wrong(correctable_fields(status)?)),
+    }
+}
+
+/// Whether the authority does not take the page token.
+fn is_page_gone<T>(answer: &Result<T, Status>) -> bool {
+    match answer {
+        Ok(_) => false,
+        Err(status) => reason(status) == "PAGE_TOKEN_INVALID",
     }
 }

@@ -9,7 +9,7 @@ use tonic::Code;
 use super::{
     Sealed, address,
     confirm::{Question, Told, distinct},
-    desk::{Desk, NamedUser, Tab, TeamFrame, refused_fields, render_form},
+    desk::{Desk, NamedUser, Tab, TeamFrame, correctable_fields, render_form},
     outcome::{Outcome, tell},
     search::WrongFields,
     users,
@@ -92,6 +92,7 @@ struct ForcePage {
 /// `GET /team/force-sign-out`: asks for ids of users.
 pub(super) async fn show(Shared(state): Shared<State>, person: Person) -> Result<Page, Problem> {
     let desk = Desk::new(&state, &person);
+    // This page calls nothing that the authority could refuse, so it looks at the role itself.
     if !person.roles.administers() {
         return Err(Problem::denied());
     }
@@ -160,15 +161,14 @@ pub(super) async fn perform(
     });
     match person.authority.users().force_sign_out(request).await {
         Ok(answer) => tell(&desk, &outcome(&desk, &form, answer.into_inner())),
-        Err(status) => match refused_fields(&status) {
-            wrong if wrong.is_empty() => Err(status.into()),
-            wrong => confirm(&desk, &form, wrong).await,
-        },
+        // The question comes again with everything that was typed.
+        Err(status) => confirm(&desk, &form, correctable_fields(status)?).await,
     }
 }
 
 fn outcome(desk: &Desk<'_>, form: &ForceForm, answer: v1::ForceSignOutResponse) -> Outcome {
     let users = form.users();
+    // The call is all or none, so every user of the form is disabled now.
     let disabled = if form.disables() { users.len() } else { 0 };
     let is_own = users.iter().any(|user| desk.is_own(user));
     let mut outcome = Outcome::ended(answer.sessions_ended, answer.sessions_ended_capped)
@@ -191,10 +191,7 @@ async fn confirm(desk: &Desk<'_>, form: &ForceForm, wrong: WrongFields) -> Resul
     };
     let preview = match desk.person.authority.users().force_sign_out(request).await {
         Ok(answer) => answer.into_inner().preview.unwrap_or_default(),
-        Err(status) => match refused_fields(&status) {
-            refused if refused.is_empty() => return Err(status.into()),
-            refused => return ask_users(desk, form, &refused),
-        },
+        Err(status) => return ask_users(desk, form, &correctable_fields(status)?),
     };
 
     let named = named_users(desk, &users).await?;
@@ -211,29 +208,31 @@ fn ask_about(
     users: &[String],
     named: Vec<NamedUser>,
 ) -> Question {
-    let words = desk.words();
     let is_own = users.iter().any(|user| desk.is_own(user));
     let mut question = Question::new(desk, Tab::Force, title(desk, &named), "team-force-what");
-    question.warnings.push(words.text("team-preview-later"));
-    if is_own {
-        question.warnings.push(words.text("team-force-own"));
-        question.warnings.push(words.text("team-force-own-disable"));
-    }
+    question.warnings = warnings(desk, is_own);
     question.users = named;
     question.action = PATH.to_owned();
     question.hidden = users.iter().map(|user| ("user", user.clone())).collect();
-    question.told = Told {
-        reason: form.reason.clone(),
-        user_message: form.user_message.clone(),
-    };
+    question.told = Told::new(&form.reason, &form.user_message);
     // The authority refuses to disable its caller. The page does not offer it.
     question.disable = (!is_own).then(|| form.disables());
-    question.confirm = words.text("team-force-confirm");
+    question.confirm = desk.words().text("team-force-confirm");
     question.back = match users {
         [user] => address::user(user),
         _ => address::USERS.to_owned(),
     };
     question
+}
+
+fn warnings(desk: &Desk<'_>, is_own: bool) -> Vec<String> {
+    let words = desk.words();
+    let mut warnings = vec![words.text("team-preview-later")];
+    if is_own {
+        warnings.push(words.text("team-force-own"));
+        warnings.push(words.text("team-force-own-disable"));
+    }
+    warnings
 }
 
 fn title(desk: &Desk<'_>, users: &[NamedUser]) -> String {

@@ -66,6 +66,7 @@ impl<S: Clone + Default> Listing<S> {
         let mut earlier = self.earlier.clone();
         earlier.push(self.page_token.clone());
         if earlier.len() > EARLIER_MAX {
+            // The farthest one goes, because the first page has a link of its own.
             earlier.remove(0);
         }
         Self {
@@ -74,6 +75,7 @@ impl<S: Clone + Default> Listing<S> {
             before: self.before.saturating_add(1),
             earlier,
             total: self.total,
+            // Ticked boxes belong to the rows that the reader has seen.
             is_all_selected: false,
         }
     }
@@ -161,6 +163,7 @@ impl ListPlace {
             previous: listing.previous().as_ref().map(address).transpose()?,
             next: next.as_ref().map(address).transpose()?,
             here: address(&listing.selecting(false))?,
+            // A link and no script ticks all boxes, so it works in every browser.
             select: address(&listing.selecting(!listing.is_all_selected))?,
             select_label: select_label(desk.words(), listing.is_all_selected),
         })

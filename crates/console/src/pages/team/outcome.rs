@@ -81,6 +81,7 @@ impl Outcome {
     }
 
     pub(super) fn receipt(mut self, enforcement: Option<&v1::Enforcement>) -> Self {
+        // By way of `Done`, the only place where an enforcement becomes a receipt.
         let done = Done::new("team-done").enforcement(enforcement);
         self.receipt = done.receipt().cloned();
         self
@@ -218,6 +219,7 @@ fn page(desk: &Desk<'_>, outcome: &Outcome) -> Result<Page, Problem> {
 }
 
 fn way_back(outcome: &Outcome) -> (String, &'static str) {
+    // Their cookie is good no more, so the first page leads them to the sign-in.
     if outcome.is_own {
         return ("/".to_owned(), "team-done-sign-in");
     }

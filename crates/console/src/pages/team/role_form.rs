@@ -29,6 +29,7 @@ impl RolesForm {
 /// The names of roles, for people.
 pub(super) fn names(desk: &Desk<'_>, roles: &[i32]) -> String {
     let mut names = Vec::new();
+    // In the order of the form. A role of a later version has no name here, and is left out.
     for role in ALL {
         if roles.contains(&role.into()) {
             names.push(name(desk, role));

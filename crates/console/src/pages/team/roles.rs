@@ -2,6 +2,7 @@
 
 use axum::extract::{Path, State as Shared};
 use portcullis_contract::v1;
+use tonic::Status;
 
 use super::{
     address,
@@ -29,6 +30,24 @@ pub(super) async fn change(
         return user::show_again(&desk, user_id, RolesShown::Changed).await;
     }
 
+    // A change between the read above and this call is still overwritten: the call has no etag to
+    // compare.
+    replace_roles(&desk, user_id, form).await
+}
+
+async fn replace_roles(desk: &Desk<'_>, user_id: &str, form: RolesForm) -> Result<Page, Problem> {
+    match set_roles(desk, user_id, &form).await {
+        Ok(()) => tell(desk, &Outcome::roles(form.role).about(user_id)),
+        // The reason is the only field that is typed, so it is the only one that a person can
+        // correct.
+        Err(status) if refused_fields(&status).contains(&"reason".to_owned()) => {
+            user::show_again(desk, user_id, RolesShown::WithoutReason(form)).await
+        }
+        Err(status) => Err(status.into()),
+    }
+}
+
+async fn set_roles(desk: &Desk<'_>, user_id: &str, form: &RolesForm) -> Result<(), Status> {
     let request = v1::SetUserRolesRequest {
         tenant_id: desk.tenant(),
         user_id: user_id.to_owned(),
@@ -36,17 +55,15 @@ pub(super) async fn change(
         reason: form.reason.trim().to_owned(),
         ..Default::default()
     };
-    match person.authority.users().set_user_roles(request).await {
-        Ok(_) => tell(&desk, &Outcome::roles(form.role).about(user_id)),
-        Err(status) if refused_fields(&status).contains(&"reason".to_owned()) => {
-            user::show_again(&desk, user_id, RolesShown::WithoutReason(form)).await
-        }
-        Err(status) => Err(status.into()),
-    }
+    let mut users = desk.person.authority.users();
+    users.set_user_roles(request).await?;
+    Ok(())
 }
 
 fn sorted(roles: &[i32]) -> Vec<i32> {
     let mut sorted = roles.to_vec();
+    // Neither the browser nor the authority promises an order, and only a change of the set is a
+    // conflict.
     sorted.sort_unstable();
     sorted.dedup();
     sorted

@@ -73,6 +73,7 @@ impl SessionRow {
 }
 
 fn select_label(desk: &Desk<'_>, user: &str, device: &str, signed_in: Option<&Time>) -> String {
+    // A screen reader reads the boxes of a table one by one, so each names its row.
     let time = signed_in.map_or("", |time| &time.full);
     let values = [("name", user), ("device", device), ("time", time)];
     desk.words().with("team-select-session", values)

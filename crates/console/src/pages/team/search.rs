@@ -127,6 +127,7 @@ impl SessionSearch {
     /// Without a condition everything would match, and there is a page of its own for that.
     pub(super) fn can_end_all(&self) -> bool {
         let active = i32::from(v1::SessionState::Active);
+        // A cause is of ended sessions, and none of those can end again.
         let finds_active = (self.state == 0 || self.state == active) && self.end_cause == 0;
         let has_condition =
             self.device_type != 0 || self.texts().iter().any(|(_, text)| !text.trim().is_empty());
@@ -189,6 +190,8 @@ impl<'a> Fields<'a> {
         let time = text
             .parse::<civil::DateTime>()
             .or_else(|_| text.parse().map(at_midnight));
+        // Clocks that are set forward skip times, and clocks that are set back repeat them. jiff
+        // takes a reading of each, so no such time is refused.
         match time.and_then(|time| time.to_zoned(self.zone.clone())) {
             Ok(time) => Some(timestamp(time.timestamp().as_second())),
             Err(_) => self.refuse(name),
@@ -225,6 +228,7 @@ impl<'a> Fields<'a> {
     }
 
     fn finish<T>(self, request: T) -> Result<T, WrongFields> {
+        // All fields were read before this, so the form comes back with every fault at once.
         if self.wrong.is_empty() {
             Ok(request)
         } else {

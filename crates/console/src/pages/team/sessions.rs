@@ -83,6 +83,8 @@ pub(super) async fn search(
 async fn page(desk: &Desk<'_>, mut listing: Listing<SessionSearch>) -> Result<Page, Problem> {
     let found = find_sessions(desk, &mut listing).await?;
     let search = &listing.search;
+    // Without a valid search nothing was found, and a button for all of it would be about something
+    // else.
     let may_end_all = found.wrong.is_empty() && search.can_end_all();
     let sessions = found.listed.sessions.iter();
     let page = SessionsPage {
@@ -171,6 +173,7 @@ fn form(desk: &Desk<'_>, search: &SessionSearch, wrong: &WrongFields) -> SearchF
 
 fn device_types(desk: &Desk<'_>) -> Vec<(i32, String)> {
     let mut types = vec![(0, desk.words().text("team-any"))];
+    // The contract numbers its kinds without gaps, so the first unknown number is the end.
     for number in 1.. {
         let Ok(device) = v1::DeviceType::try_from(number) else {
             break;

@@ -137,6 +137,8 @@ async fn page(
     mut listing: Listing<Shown>,
     shown: RolesShown,
 ) -> Result<Page, Problem> {
+    // The user first: an empty list of sessions does not tell an unknown user from one who is
+    // signed out.
     let user = get(desk, user_id).await?;
     let found = find_sessions(desk, user_id, &mut listing).await?;
 
@@ -167,6 +169,8 @@ async fn page(
         ended_address: place.address(desk, &other)?,
         ended_label: words.text(ended_label),
         roles: shown.choices(desk, &user),
+        // The roles of this very read. The form sends them back, so a change by somebody else is
+        // noticed.
         roles_shown: user.roles.clone(),
         roles_notice: shown.notice(desk),
         reason: shown.reason(desk, &wrong),

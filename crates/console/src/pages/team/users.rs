@@ -321,6 +321,7 @@ fn sessions(desk: &Desk<'_>, summary: &v1::UserSummary) -> String {
 
 fn state(desk: &Desk<'_>, user: &v1::User, summary: &v1::UserSummary) -> (String, &'static str) {
     let (id, class) = match summary.status() {
+        // Before any use: disabling ends all sessions, so nothing else about the user matters more.
         _ if user.disable_time.is_some() => ("team-state-disabled", "danger"),
         v1::ActivityStatus::ActiveNow => ("team-state-active-now", "good"),
         v1::ActivityStatus::Idle => ("team-state-idle", ""),

@@ -8,7 +8,7 @@ use super::{
     address,
     confirm::{Question, Told},
     controls::Field,
-    desk::{Desk, Tab, refused_fields},
+    desk::{Desk, Tab, correctable_fields},
     outcome::{Outcome, tell},
     search::WrongFields,
 };
@@ -29,6 +29,20 @@ pub(super) struct WholeTeamForm {
     user_message: String,
 }
 
+impl WholeTeamForm {
+    fn request(&self, desk: &Desk<'_>) -> v1::SignOutTenantRequest {
+        v1::SignOutTenantRequest {
+            tenant_id: desk.tenant(),
+            reason: self.reason.trim().to_owned(),
+            user_message: self.user_message.trim().to_owned(),
+            // The person has typed the tenant's name, which is what this asks for.
+            force: true,
+            wait: v1::Wait::Enforced.into(),
+            ..Default::default()
+        }
+    }
+}
+
 /// `GET /team/sign-out`: shows the preview.
 pub(super) async fn show(Shared(state): Shared<State>, person: Person) -> Result<Page, Problem> {
     let desk = Desk::new(&state, &person);
@@ -42,31 +56,22 @@ pub(super) async fn perform(
     Submitted(form): Submitted<WholeTeamForm>,
 ) -> Result<Page, Problem> {
     let desk = Desk::new(&state, &person);
+    // Compared here, because the authority takes `force` and never sees the typed name.
     if form.confirmation.trim() != person.tenant {
         return confirm(&desk, &form, vec![CONFIRMATION.to_owned()]).await;
     }
-    let request = receipts::waiting(v1::SignOutTenantRequest {
-        tenant_id: desk.tenant(),
-        reason: form.reason.trim().to_owned(),
-        user_message: form.user_message.trim().to_owned(),
-        // The typed name is what this asks for.
-        force: true,
-        wait: v1::Wait::Enforced.into(),
-        ..Default::default()
-    });
+    let request = receipts::waiting(form.request(&desk));
     match person.authority.tenants().sign_out_tenant(request).await {
-        Ok(answer) => {
-            let answer = answer.into_inner();
-            let outcome = Outcome::ended(answer.sessions_ended, answer.sessions_ended_capped)
-                .receipt(answer.enforcement.as_ref())
-                .own(true);
-            tell(&desk, &outcome)
-        }
-        Err(status) => match refused_fields(&status) {
-            wrong if wrong.is_empty() => Err(status.into()),
-            wrong => confirm(&desk, &form, wrong).await,
-        },
+        Ok(answer) => tell(&desk, &outcome(&answer.into_inner())),
+        Err(status) => confirm(&desk, &form, correctable_fields(status)?).await,
     }
+}
+
+fn outcome(answer: &v1::SignOutTenantResponse) -> Outcome {
+    Outcome::ended(answer.sessions_ended, answer.sessions_ended_capped)
+        .receipt(answer.enforcement.as_ref())
+        // The reader is a member of the team that was signed out.
+        .own(true)
 }
 
 async fn confirm(
@@ -74,30 +79,36 @@ async fn confirm(
     form: &WholeTeamForm,
     wrong: WrongFields,
 ) -> Result<Page, Problem> {
+    let mut question = ask_about(desk, form);
+    question.preview = preview_of(desk).await?;
+    question.fields = vec![confirmation_field(desk, form, &wrong)];
+    question.wrong = wrong;
+    question.ask(desk)
+}
+
+/// The question about the sign-out of everybody.
+fn ask_about(desk: &Desk<'_>, form: &WholeTeamForm) -> Question {
+    let words = desk.words();
+    let title = words.text("team-everyone");
+    let mut question = Question::new(desk, Tab::Everyone, title, "team-preview-later");
+    let what = words.with("team-everyone-what", [("tenant", desk.tenant())]);
+    question.warnings.push(what);
+    question.action = PATH.to_owned();
+    question.told = Told::new(&form.reason, &form.user_message);
+    question.confirm = words.text("team-everyone-confirm");
+    question.back = address::USERS.to_owned();
+    question
+}
+
+async fn preview_of(desk: &Desk<'_>) -> Result<Option<v1::Preview>, Problem> {
     let request = v1::SignOutTenantRequest {
         tenant_id: desk.tenant(),
         validate_only: true,
         ..Default::default()
     };
     let mut tenants = desk.person.authority.tenants();
-    let answer = tenants.sign_out_tenant(request).await?.into_inner();
-
-    let words = desk.words();
-    let title = words.text("team-everyone");
-    let mut question = Question::new(desk, Tab::Everyone, title, "team-preview-later");
-    let what = words.with("team-everyone-what", [("tenant", desk.tenant())]);
-    question.warnings.push(what);
-    question.preview = answer.preview;
-    question.action = PATH.to_owned();
-    question.fields = vec![confirmation_field(desk, form, &wrong)];
-    question.told = Told {
-        reason: form.reason.clone(),
-        user_message: form.user_message.clone(),
-    };
-    question.confirm = words.text("team-everyone-confirm");
-    question.back = address::USERS.to_owned();
-    question.wrong = wrong;
-    question.ask(desk)
+    let answer = tenants.sign_out_tenant(request).await?;
+    Ok(answer.into_inner().preview)
 }
 
 fn confirmation_field(desk: &Desk<'_>, form: &WholeTeamForm, wrong: &WrongFields) -> Field {

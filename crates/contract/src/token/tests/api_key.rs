@@ -54,6 +54,22 @@ impl Fixture {
 }
 
 #[test]
+fn the_claims_of_a_key_name_it_and_its_times() {
+    let claims = api_key();
+    assert_eq!(claims.credential_id(), claims.api_key_id.to_string());
+    assert_eq!(claims.issued_at(), 1_000);
+    assert_eq!(claims.expires_at(), Some(2_000));
+}
+
+#[test]
+fn a_key_grants_its_own_scopes_only() {
+    let claims = api_key();
+    for (scope, expected) in [("read", true), ("write:all", true), ("write", false)] {
+        assert_eq!(claims.has_scope(scope), expected, "{scope}");
+    }
+}
+
+#[test]
 fn a_good_key_says_what_it_was_signed_with() {
     for algorithm in Algorithm::ALL {
         let key = PrivateKey::generate(algorithm);

@@ -60,6 +60,7 @@ pub(super) fn denied(deny: Deny) -> CheckResponse {
         headers: deny
             .headers
             .iter()
+            // A header that is no text is left out: without it the answer still refuses.
             .filter_map(|(name, value)| Some(header_option(name, text(name, value)?)))
             .collect(),
         body: deny.body,

@@ -88,6 +88,7 @@ fn add(headers: &mut HeaderMap, name: &str, value: &[u8]) -> Result<(), InvalidC
         return Err(InvalidCheck::Malformed("headers"));
     };
     headers
+        // `append` panics when the map is full, and the client decides how many headers there are.
         .try_append(name, value)
         .map_err(|_| InvalidCheck::TooLarge)?;
     Ok(())
@@ -115,6 +116,7 @@ fn add_merged_cookies(
 
 /// Returns the address of Envoy's downstream peer.
 fn client_address(attributes: &AttributeContext) -> Option<IpAddr> {
+    // Of the connection and of no header. The gate applies the rules about trusted proxies itself.
     let address = attributes.source.as_ref()?.address.as_ref()?;
     match address.address.as_ref()? {
         Address::SocketAddress(socket) => socket.address.parse().ok(),

@@ -47,6 +47,8 @@ impl<H: Health> Handler for ExtAuthz<H> {
     type Body = Body;
 
     async fn handle(&self, request: Request<Incoming>) -> http::Response<Body> {
+        // On the same port, because Envoy checks the health of a cluster at the address of its
+        // calls.
         if request.uri().path().starts_with(HEALTH) {
             call(self.health.clone(), request).await
         } else {

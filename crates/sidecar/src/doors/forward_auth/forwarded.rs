@@ -91,6 +91,8 @@ fn only_or_empty<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a s
 
 /// Returns the last address of `X-Forwarded-For`, which the gateway itself appends: the peer of its own connection.
 fn client_address(headers: &HeaderMap) -> Option<IpAddr> {
+    // A gateway appends to the last header or adds one behind it. Whatever stands before is the
+    // word of somebody else.
     let value = headers.get_all(FORWARDED_FOR).iter().next_back()?;
     let last = value.as_bytes().rsplit(|byte| *byte == b',').next()?;
     let text = std::str::from_utf8(last.trim_ascii()).ok()?;

@@ -67,6 +67,8 @@ impl ServerCertVerifier for Trust {
                 now,
                 self.algorithms.all,
             )?;
+            // The name alone proves nothing, so it is looked at only in a certificate that is
+            // signed.
             if self.mode == Mode::VerifyFull {
                 verify_server_name(&certificate, server_name)?;
             }

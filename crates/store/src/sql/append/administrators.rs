@@ -73,25 +73,36 @@ impl<'a> Batch<'a> {
         tenant: &TenantId,
         taking: &[(usize, &[UserId])],
     ) -> Result<BTreeSet<UserId>, StoreError> {
-        // Before any user of the batch is locked, in the order of tenants.
+        self.lock_tenant(tenant).await?;
+        // One more than the entries name is enough. If it is found, an administrator stays whatever
+        // they take, and a tenant of many administrators costs no more.
+        let named: usize = taking.iter().map(|(_, users)| users.len()).sum();
+        let values: [Value; 2] = [tenant.into(), (named as u64 + 1).into()];
+        let mut administrators = BTreeSet::new();
+        for row in self.db.query(&select_administrators(), &values).await? {
+            administrators.insert(row.user_id(AdministratorColumns::AT.user_id)?);
+        }
+        Ok(administrators)
+    }
+
+    /// Locks a tenant before any user of the batch is locked, in the order of tenants.
+    async fn lock_tenant(&mut self, tenant: &TenantId) -> Result<(), StoreError> {
+        // The tenant and not its administrators: two batches that each take a different
+        // administrator would lock different rows, and together leave none.
         let lock = format!(
             "SELECT s.tenant_serial FROM tenants s WHERE s.tenant_id = $1 {}",
             self.db.dialect.lock_rows
         );
         self.db.query(&lock, &[tenant.into()]).await?;
-
-        let named: usize = taking.iter().map(|(_, users)| users.len()).sum();
-        let sql = format!(
-            "SELECT {} FROM users WHERE tenant_id = $1 AND roles > 0 AND (roles & {admin}) > 0 \
-             AND disabled_us IS NULL ORDER BY user_id LIMIT $2",
-            AdministratorColumns::names(),
-            admin = UserRoles::from_iter([UserRole::Admin]).code(),
-        );
-        let values: [Value; 2] = [tenant.into(), (named as u64 + 1).into()];
-        let mut administrators = BTreeSet::new();
-        for row in self.db.query(&sql, &values).await? {
-            administrators.insert(row.user_id(AdministratorColumns::AT.user_id)?);
-        }
-        Ok(administrators)
+        Ok(())
     }
+}
+
+fn select_administrators() -> String {
+    format!(
+        "SELECT {} FROM users WHERE tenant_id = $1 AND roles > 0 AND (roles & {admin}) > 0 \
+         AND disabled_us IS NULL ORDER BY user_id LIMIT $2",
+        AdministratorColumns::names(),
+        admin = UserRoles::from_iter([UserRole::Admin]).code(),
+    )
 }

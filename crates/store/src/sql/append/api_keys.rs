@@ -19,7 +19,7 @@ use super::{
         value::Value,
         values::{ROWS_MAX, ValueRows},
     },
-    batch::{Batch, Cutoff, scope_columns},
+    batch::{Batch, Cutoff, count_of, scope_columns},
 };
 use crate::StoreError;
 use portcullis_domain::{Cause, EntryError, Micros, Mutation, NewApiKey};
@@ -40,7 +40,7 @@ columns! {
 }
 
 /// A revocation of one key, in the order of locks.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Revocation<'a> {
     tenant: &'a TenantId,
     key: [u8; 16],
@@ -118,31 +118,36 @@ impl Batch<'_> {
         &mut self,
         revocation: Revocation<'_>,
     ) -> Result<Option<Serial>, StoreError> {
+        // The statement locks and ends in one: two appenders that revoke the same key cannot both
+        // be told that they ended it.
         let Revocation { tenant, key, index } = revocation;
-        // A key that a cutoff covers has ended already. Its first end stays the one that is shown.
-        let end = format!(
-            "UPDATE api_keys AS k SET end_event = $3, ended_us = $4 WHERE k.tenant_id = $1 AND k.key_id = $2 \
-             AND k.end_event IS NULL AND (k.expires_us IS NULL OR k.expires_us > $4) AND {CUT_EVENT} IS NULL \
-             RETURNING {}",
-            EndedKeyColumns::names()
-        );
         let event = self.entries[index].event_id;
         let values: [Value; 4] = [tenant.into(), key[..].into(), event.into(), self.now.into()];
-        if let Some(row) = self.db.query(&end, &values).await?.first() {
+        if let Some(row) = self.db.query(&end_statement(), &values).await?.first() {
             let columns = EndedKeyColumns::AT;
-            let target = key_target(ApiKeyId::from_bytes(key), &row.user_id(columns.owner_id)?);
-            let cause = Some(Cause::Administrator);
-            self.applied_to(index, tenant.as_str(), &[target], cause, 1);
+            self.record_revoked(&revocation, &row.user_id(columns.owner_id)?);
             return Ok(Some(row.serial(columns.serial)?));
         }
-        // Only a key that was not ended needs this second look: does it exist at all?
+        self.answer_ended_key(index, &values[..2]).await?;
+        Ok(None)
+    }
+
+    fn record_revoked(&mut self, revocation: &Revocation<'_>, owner: &UserId) {
+        let target = key_target(ApiKeyId::from_bytes(revocation.key), owner);
+        let tenant = revocation.tenant.as_str();
+        let cause = Some(Cause::Administrator);
+        self.applied_to(revocation.index, tenant, &[target], cause, 1);
+    }
+
+    /// Answers the revocation of a key that was not ended just now: it has ended before, or does not exist.
+    async fn answer_ended_key(&mut self, index: usize, key: &[Value]) -> Result<(), StoreError> {
         let known = "SELECT 1 FROM api_keys WHERE tenant_id = $1 AND key_id = $2";
-        if self.db.query(known, &values[..2]).await?.is_empty() {
+        if self.db.query(known, key).await?.is_empty() {
             self.refuse(index, EntryError::ApiKeyNotFound);
         } else {
             self.unchanged(index);
         }
-        Ok(None)
+        Ok(())
     }
 
     /// Lets gates forget revoked keys that have expired by more than `margin_us`: their own expiry refuses them.
@@ -152,26 +157,8 @@ impl Batch<'_> {
         margin_us: i64,
     ) -> Result<(), StoreError> {
         // One batch at a time forgets. No other entry locks the rows of such keys.
-        let lock = "UPDATE installation SET keys_version = keys_version";
-        self.db.query(lock, &[]).await?;
-        let sql = format!(
-            "UPDATE api_keys SET forgotten_us = $1 WHERE (tenant_id, key_id) IN \
-             (SELECT k.tenant_id, k.key_id FROM api_keys k WHERE k.end_event IS NOT NULL AND k.forgotten_us IS NULL \
-                 AND k.expires_us <= $1 - $2 ORDER BY k.expires_us LIMIT $3) RETURNING {}",
-            ForgottenKeyColumns::names()
-        );
-        let values: [Value; 3] = [
-            self.now.into(),
-            margin_us.into(),
-            i64::from(Mutation::FORGOTTEN_MAX).into(),
-        ];
-        let columns = ForgottenKeyColumns::AT;
-        let mut serials = Vec::new();
-        let mut expired = Micros::default();
-        for row in self.db.query(&sql, &values).await? {
-            serials.push(row.serial(columns.serial)?);
-            expired = expired.max(row.time(columns.expires_us)?);
-        }
+        self.lock_installation().await?;
+        let (serials, expired) = self.mark_forgotten(margin_us).await?;
         if serials.is_empty() {
             self.unchanged(index);
             return Ok(());
@@ -179,12 +166,43 @@ impl Batch<'_> {
         // A clock that goes back behind it would make a forgotten key valid again.
         turns::raise_clock_floor(self.db, expired).await?;
 
-        // The order of RETURNING is undefined. Sorted, the same entries make the same delta.
-        serials.sort_unstable();
-        let changed = u32::try_from(serials.len()).unwrap_or(u32::MAX);
+        let changed = count_of(serials.len());
         self.changes.push(Change::Forget(serials));
         self.applied(index, "", &[], None, changed);
         Ok(())
+    }
+
+    /// Marks expired keys as forgotten. Returns their serials, and the latest of their expiries.
+    async fn mark_forgotten(
+        &mut self,
+        margin_us: i64,
+    ) -> Result<(Vec<Serial>, Micros), StoreError> {
+        let sql = format!(
+            "UPDATE api_keys SET forgotten_us = $1 WHERE (tenant_id, key_id) IN \
+             (SELECT k.tenant_id, k.key_id FROM api_keys k WHERE k.end_event IS NOT NULL AND k.forgotten_us IS NULL \
+                 AND k.expires_us <= $1 - $2 ORDER BY k.expires_us LIMIT $3) RETURNING {}",
+            ForgottenKeyColumns::names()
+        );
+        let values = self.expiry_values(margin_us);
+        let columns = ForgottenKeyColumns::AT;
+        let mut serials = Vec::new();
+        let mut expired = Micros::default();
+        for row in self.db.query(&sql, &values).await? {
+            serials.push(row.serial(columns.serial)?);
+            expired = expired.max(row.time(columns.expires_us)?);
+        }
+        // The order of RETURNING is undefined. Sorted, the same entries make the same delta.
+        serials.sort_unstable();
+        Ok((serials, expired))
+    }
+
+    /// The values of a statement that compares expiries with the time, for as many keys as one entry may have.
+    fn expiry_values(&self, margin_us: i64) -> [Value; 3] {
+        [
+            self.now.into(),
+            margin_us.into(),
+            i64::from(Mutation::FORGOTTEN_MAX).into(),
+        ]
     }
 
     /// Revokes again the forgotten keys that may not have expired, at most [`Mutation::FORGOTTEN_MAX`]. Returns their
@@ -197,11 +215,7 @@ impl Batch<'_> {
         let sql = "UPDATE api_keys SET forgotten_us = NULL WHERE (tenant_id, key_id) IN \
              (SELECT k.tenant_id, k.key_id FROM api_keys k WHERE k.forgotten_us IS NOT NULL \
                  AND k.expires_us > $1 - $2 ORDER BY k.expires_us LIMIT $3) RETURNING serial";
-        let values: [Value; 3] = [
-            self.now.into(),
-            margin_us.into(),
-            i64::from(Mutation::FORGOTTEN_MAX).into(),
-        ];
+        let values = self.expiry_values(margin_us);
         let mut serials = Vec::new();
         for row in self.db.query(sql, &values).await? {
             serials.push(row.serial(ONLY)?);
@@ -211,7 +225,7 @@ impl Batch<'_> {
         }
         // The order of RETURNING is undefined. Sorted, the same entries make the same delta.
         serials.sort_unstable();
-        let revoked = u32::try_from(serials.len()).unwrap_or(u32::MAX);
+        let revoked = count_of(serials.len());
         self.changes.push(Change::Revoke {
             credential: CredentialKind::ApiKey,
             serials,
@@ -236,6 +250,8 @@ impl Batch<'_> {
     /// The statements that insert the cutoffs of API keys at the head.
     pub(super) fn insert_api_key_cutoffs(&self) -> Vec<Statement> {
         let mut statements = Vec::new();
+        // An earlier statement of this transaction has advanced the head, so `h.revision` is the
+        // revision of this batch.
         for cutoffs in self.api_key_cutoffs.chunks(ROWS_MAX) {
             let rows = ValueRows::new(cutoffs.iter().map(|cutoff| cutoff_values(cutoff, self.now)));
             let sql = format!(
@@ -249,6 +265,16 @@ impl Batch<'_> {
         }
         statements
     }
+}
+
+fn end_statement() -> String {
+    // A key that a cutoff covers has ended already. Its first end stays the one that is shown.
+    format!(
+        "UPDATE api_keys AS k SET end_event = $3, ended_us = $4 WHERE k.tenant_id = $1 AND k.key_id = $2 \
+         AND k.end_event IS NULL AND (k.expires_us IS NULL OR k.expires_us > $4) AND {CUT_EVENT} IS NULL \
+         RETURNING {}",
+        EndedKeyColumns::names()
+    )
 }
 
 fn key_target(id: ApiKeyId, owner: &UserId) -> Target {

@@ -167,12 +167,8 @@ impl<'a> Batch<'a> {
     ) {
         let entry = &self.entries[index];
         let mut rows = AuditRow::of(entry, self.now, tenant, targets, cause, changed);
-        // In the first row only: a repeated entry is answered from it, and the number is of the entry as a whole.
-        if let (Some(signed_out), Some(first)) = (self.signed_out.get(&index), rows.first_mut()) {
-            let mut details = entry.details.clone();
-            details.insert(SignedOut::DETAIL.to_owned(), signed_out.detail());
-            first.details = details_text(&details);
-        }
+        self.add_sessions_ended(index, &mut rows);
+
         if rows.len() > AUDIT_ROWS_AT_ONCE_MAX {
             let rest = rows.split_off(AUDIT_ROWS_AT_ONCE_MAX);
             self.deferred.extend(outbox::defer_rest(&rest));
@@ -181,8 +177,19 @@ impl<'a> Batch<'a> {
         self.results[index] = Some(Ok(Applied::Now(changed)));
     }
 
+    /// Adds the number of sessions that an entry ended to the details of its rows, if they were counted.
+    fn add_sessions_ended(&self, index: usize, rows: &mut [AuditRow]) {
+        // In the first row only: a repeated entry is answered from it, and the number is of the entry as a whole.
+        if let (Some(signed_out), Some(first)) = (self.signed_out.get(&index), rows.first_mut()) {
+            let mut details = self.entries[index].details.clone();
+            details.insert(SignedOut::DETAIL.to_owned(), signed_out.detail());
+            first.details = details_text(&details);
+        }
+    }
+
     /// Records that an entry is applied and changed nothing.
     pub(super) fn unchanged(&mut self, index: usize) {
+        // Without a row in the trail, so a repetition is not recalled. It is judged anew.
         self.results[index] = Some(Ok(Applied::Now(0)));
     }
 
@@ -204,6 +211,11 @@ impl<'a> Batch<'a> {
             exempt,
         });
     }
+}
+
+/// A number of targets as outcomes have it. The bounds of entries are far below the greatest number.
+pub(super) fn count_of(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
 }
 
 /// The number of a scope in the rows, and the serial that it is of.

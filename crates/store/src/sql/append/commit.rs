@@ -1,11 +1,13 @@
 //! The order in which a batch is applied, and its commit.
 
 use portcullis_contract::{
-    delta::{self, Change},
+    delta::{self, Change, Scope},
+    id::Serial,
     key::CredentialKind,
-    position::Revision,
+    position::{Digest, Position, Revision},
     view::Frame,
 };
+use prost::bytes::Bytes;
 
 use super::{
     super::{
@@ -65,8 +67,12 @@ impl Batch<'_> {
         self.drawn = log::draw_number(self.db).await?;
         // Entries of an earlier attempt are answered first. Their caller never got the answer, and asks again.
         self.recall().await?;
+        // Before any change: an entry that names a wrong session is refused here and leaves no
+        // trace.
         self.find_kept().await?;
         self.answer_covered().await?;
+        // In the order of locks that the module states. A batch of another authority may hold any
+        // of these rows, and waits for ours in the same order.
         self.change_installation().await?;
         self.change_users().await?;
         self.set_policies().await?;
@@ -80,6 +86,8 @@ impl Batch<'_> {
             self.keep_head();
         } else {
             self.change_by_revoked();
+            // Only now are all changes known. The error fails the whole batch, so a gate never
+            // receives a kind of entry that the installation has not allowed.
             log_version::refuse_later_kinds(self.db, &self.changes, self.since).await?;
             self.advance_head();
         }
@@ -153,43 +161,48 @@ impl Batch<'_> {
 
     /// The result of the batch, given the answers to its last statements.
     fn appended(mut self, answers: &[Vec<Row>]) -> Result<Appended, StoreError> {
+        // The first statement reads the head or moves it: see `keep_head` and `advance_head`.
         let head = log::position(answers.first().map_or(&[], Vec::as_slice))?;
-        let revision = head.revision;
-        let committed = self.link.map(|(delta, audit_digest)| {
-            let frame = Frame {
-                revision,
-                delta,
-                audit_digest,
-            };
-            LogBatch {
-                frame,
-                position: head,
-            }
-        });
+        self.complete_ends(head.revision);
 
-        let outcomes = outcomes(&self.results, revision);
+        let revoked = Revoked {
+            serials: self.revoked,
+            cuts: cuts(&self.cutoffs),
+        };
+        Ok(Appended {
+            outcomes: outcomes(&self.results, head.revision),
+            ended: self.ended,
+            signed_out: self.signed_out,
+            revoked,
+            committed: self.link.map(|link| committed_batch(link, head)),
+        })
+    }
+
+    /// Gives the sessions that ended the revision of their end, which was not known when their rows were read.
+    fn complete_ends(&mut self, revision: Revision) {
         for (session, _) in self.ended.values_mut() {
-            // The revision was not known when the row was read.
             if let Some(end) = &mut session.end {
                 end.revision = revision;
             }
         }
-        let cuts = self
-            .cutoffs
-            .iter()
-            .map(|cutoff| (cutoff.scope, cutoff.exempt))
-            .collect();
-        Ok(Appended {
-            outcomes,
-            ended: self.ended,
-            signed_out: self.signed_out,
-            revoked: Revoked {
-                serials: self.revoked,
-                cuts,
-            },
-            committed,
-        })
     }
+}
+
+fn cuts(cutoffs: &[Cutoff]) -> Vec<(Scope, Option<Serial>)> {
+    let mut cuts = Vec::with_capacity(cutoffs.len());
+    for cutoff in cutoffs {
+        cuts.push((cutoff.scope, cutoff.exempt));
+    }
+    cuts
+}
+
+fn committed_batch((delta, audit_digest): (Bytes, Digest), position: Position) -> LogBatch {
+    let frame = Frame {
+        revision: position.revision,
+        delta,
+        audit_digest,
+    };
+    LogBatch { frame, position }
 }
 
 fn outcomes(
@@ -211,6 +224,7 @@ fn outcome(result: &Option<EntryResult>, revision: Revision) -> Result<Outcome, 
             changed: *changed,
         }),
         Some(Err(error)) => Err(*error),
+        // No step has taken the entry. Its caller must not believe that it was applied.
         None => Err(EntryError::Refused),
     }
 }

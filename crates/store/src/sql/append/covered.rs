@@ -97,6 +97,8 @@ impl<'a> Batch<'a> {
         let exempt = self.kept.get(&index).copied();
         let mut scopes = Vec::with_capacity(users.len());
         for user in users {
+            // The first look, before users are locked, knows no serial yet. The second one in
+            // `change_users` does.
             let Some((serial, _)) = self.users.get(&(tenant.clone(), user.clone())) else {
                 return Vec::new();
             };
@@ -209,6 +211,8 @@ fn find_cut_at_head(scopes: &[(Scope, Option<Serial>)]) -> Statement {
         scope_serial: "c.scope_serial",
         revision: "h.revision",
     };
+    // A cutoff that exempts another session leaves that one alive, so it does not stand for
+    // this sign-out.
     let sql = format!(
         "{with_v} SELECT {columns} FROM log_head h, v, cutoffs c \
          WHERE c.scope = v.scope AND c.scope_serial = v.scope_serial AND c.revision = h.revision \

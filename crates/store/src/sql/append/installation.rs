@@ -10,7 +10,7 @@ use portcullis_contract::{
 
 use super::{
     super::{audit::dead_letters, secrets, signing_keys, turns, value::Value},
-    batch::{Applied, Batch},
+    batch::{Applied, Batch, count_of},
 };
 use crate::StoreError;
 use portcullis_domain::{
@@ -51,6 +51,9 @@ impl Batch<'_> {
                 }
                 Mutation::Record => self.take_outbox(index).await?,
                 Mutation::Repeat { serials, cuts } => {
+                    // Without a look at the rows, which ended in the batch that is repeated. Only
+                    // gates need the revocations again, because that batch may lie in a generation
+                    // that they forget too early (I4).
                     self.revoked.extend(serials);
                     for (scope, exempt) in cuts {
                         self.cut(index, *scope, *exempt);
@@ -64,6 +67,13 @@ impl Batch<'_> {
         Ok(())
     }
 
+    /// Locks the row of the installation, which is the first one in the order of locks.
+    pub(super) async fn lock_installation(&mut self) -> Result<(), StoreError> {
+        let lock = "UPDATE installation SET keys_version = keys_version";
+        self.db.query(lock, &[]).await?;
+        Ok(())
+    }
+
     /// Revokes the session that nobody has. There is no row, and no event: the trail is about the acts of people and
     /// services.
     fn revoke_canary(&mut self, index: usize) {
@@ -73,13 +83,20 @@ impl Batch<'_> {
     }
 
     async fn trust_key(&mut self, index: usize, key: &NewKey) -> Result<(), StoreError> {
+        if self.add_trusted(index, key).await? {
+            self.applied(index, "", &[key.id.to_string()], None, 1);
+        }
+        Ok(())
+    }
+
+    /// Adds a trusted key. Refuses the entry and returns false if its public key cannot be used.
+    async fn add_trusted(&mut self, index: usize, key: &NewKey) -> Result<bool, StoreError> {
         let Some(trust) = self.insert_key(key).await? else {
             self.refuse(index, EntryError::Refused);
-            return Ok(());
+            return Ok(false);
         };
         self.changes.push(trust);
-        self.applied(index, "", &[key.id.to_string()], None, 1);
-        Ok(())
+        Ok(true)
     }
 
     /// Inserts a new key. Returns none for a public key that cannot be used.
@@ -128,17 +145,16 @@ impl Batch<'_> {
             return Ok(());
         };
         let mut touched = vec![id.to_string()];
+        // The successor comes in the same batch. Between two batches no key would sign, and each
+        // sign-in would fail.
         if key == LockedKey::Signs {
-            let Some(trust) = self.insert_key(successor).await? else {
-                self.refuse(index, EntryError::Refused);
+            if !self.add_trusted(index, successor).await? {
                 return Ok(());
-            };
-            self.changes.push(trust);
+            }
             touched.push(successor.id.to_string());
         }
         self.end_key(id).await?;
-        let changed = u32::try_from(touched.len()).unwrap_or(u32::MAX);
-        self.applied(index, "", &touched, None, changed);
+        self.applied_each(index, &touched);
         Ok(())
     }
 
@@ -148,6 +164,8 @@ impl Batch<'_> {
         index: usize,
         id: &KeyId,
     ) -> Result<Option<LockedKey>, StoreError> {
+        // Before the keys are read: whether a key signs depends on the other keys, which must not
+        // change until the commit.
         signing_keys::lock(self.db).await?;
         let (keys, now) = signing_keys::all(self.db).await?;
         let Some(key) = keys.iter().find(|key| key.id == *id) else {
@@ -186,25 +204,32 @@ impl Batch<'_> {
     }
 
     async fn retire_secret(&mut self, index: usize, id: SecretId) -> Result<(), StoreError> {
+        if self.lock_secret(index, id).await? {
+            secrets::retire(self.db, id, self.now).await?;
+            self.applied(index, "", &[id.to_string()], None, 1);
+        }
+        Ok(())
+    }
+
+    /// Locks the secrets. Returns false, and answers the entry, when the secret cannot be retired.
+    async fn lock_secret(&mut self, index: usize, id: SecretId) -> Result<bool, StoreError> {
         // Without the lock, two retirements could each leave the other's secret as the last one.
         signing_keys::lock(self.db).await?;
         let (secrets, now) = secrets::all(self.db).await?;
         let Some(secret) = secrets.iter().find(|secret| secret.id == id) else {
             self.refuse(index, EntryError::SecretNotFound);
-            return Ok(());
+            return Ok(false);
         };
         if secret.retired.is_some() {
             self.unchanged(index);
-            return Ok(());
+            return Ok(false);
         }
         let current = current_secret(&secrets, id.kind, now);
         if current.is_some_and(|current| current.id == id) {
             self.refuse(index, EntryError::SecretInUse);
-            return Ok(());
+            return Ok(false);
         }
-        secrets::retire(self.db, id, self.now).await?;
-        self.applied(index, "", &[id.to_string()], None, 1);
-        Ok(())
+        Ok(true)
     }
 
     /// Puts resealed values into their places. One that changed since it was read stays, and is found again.
@@ -216,13 +241,17 @@ impl Batch<'_> {
                 resealed.push(value.place.to_string());
             }
         }
-        if resealed.is_empty() {
-            self.unchanged(index);
-            return Ok(());
-        }
-        let changed = u32::try_from(resealed.len()).unwrap_or(u32::MAX);
-        self.applied(index, "", &resealed, None, changed);
+        self.applied_each(index, &resealed);
         Ok(())
+    }
+
+    /// Records what an entry of the installation changed: each target, or nothing.
+    fn applied_each(&mut self, index: usize, targets: &[String]) {
+        if targets.is_empty() {
+            self.unchanged(index);
+        } else {
+            self.applied(index, "", targets, None, count_of(targets.len()));
+        }
     }
 
     /// Answers those dead letters that are still there. Each is a row of the trail.
@@ -239,12 +268,7 @@ impl Batch<'_> {
                 answered.push(letter.target(export));
             }
         }
-        if answered.is_empty() {
-            self.unchanged(index);
-            return Ok(());
-        }
-        let changed = u32::try_from(answered.len()).unwrap_or(u32::MAX);
-        self.applied(index, "", &answered, None, changed);
+        self.applied_each(index, &answered);
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use super::{
     super::audit::outbox,
-    batch::{Applied, Batch},
+    batch::{Applied, Batch, count_of},
 };
 use crate::StoreError;
 use portcullis_domain::Mutation;
@@ -13,11 +13,9 @@ impl Batch<'_> {
         // The entry has no audit row of its own: repeated, it takes the events that wait then.
         // Two authorities that delete the same rows, each in its own order, could wait for each other. The lock on the
         // row of the installation lets them take turns.
-        let lock = "UPDATE installation SET keys_version = keys_version";
-        self.db.query(lock, &[]).await?;
+        self.lock_installation().await?;
         let taken = outbox::take(self.db, Mutation::RECORDED_MAX).await?;
-        let number = u32::try_from(taken.len()).unwrap_or(u32::MAX);
-        self.results[index] = Some(Ok(Applied::Now(number)));
+        self.results[index] = Some(Ok(Applied::Now(count_of(taken.len()))));
         self.audit.extend(taken);
         Ok(())
     }

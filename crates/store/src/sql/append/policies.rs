@@ -43,6 +43,8 @@ impl Batch<'_> {
         policy: &Policy,
         expected: u64,
     ) -> Result<(), StoreError> {
+        // The statement itself compares the version. A read before it could be overtaken by another
+        // editor, whose policy would be lost without a word.
         let sql = if expected == 0 {
             "INSERT INTO policies (tenant_id, policy, version, sweep_from, changed_us) \
              VALUES ($1, $2, $3 + 1, $4, $5) ON CONFLICT DO NOTHING RETURNING version"

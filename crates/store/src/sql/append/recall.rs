@@ -1,6 +1,6 @@
 //! Entries that an earlier batch applied: it committed, and its answer was lost.
 
-use portcullis_contract::position::Revision;
+use portcullis_contract::{id::EventId, position::Revision};
 
 use super::{
     super::{
@@ -18,6 +18,14 @@ use portcullis_domain::{Outcome, SignedOut};
 columns! {
     /// The time, and the row of an entry in the trail. The row is null for an entry that the trail does not have.
     RecalledColumns { now_us, event_id, revision, changed, details }
+}
+
+/// An entry that the trail has.
+struct Recalled {
+    event: EventId,
+    outcome: Outcome,
+    /// The sessions that it ended, where they were counted.
+    signed_out: Option<SignedOut>,
 }
 
 impl Batch<'_> {
@@ -67,34 +75,52 @@ impl Batch<'_> {
     }
 
     fn answer_recalled(&mut self, rows: &[Row]) -> Result<(), StoreError> {
-        let columns = RecalledColumns::AT;
         for row in rows {
-            let Some(event) = row.optional_array::<16>(columns.event_id)? else {
-                continue;
-            };
-            let outcome = Outcome {
-                revision: Revision(row.unsigned(columns.revision)?),
-                changed: row.count(columns.changed)?,
-            };
-            let details = read_details(&row.text(columns.details)?)?;
-            let signed_out = details
-                .get(SignedOut::DETAIL)
-                .and_then(|detail| SignedOut::from_detail(detail));
-            // A result of this batch stays, unless it says that nothing changed. That may be the
-            // effect of the earlier attempt.
-            for (index, entry) in self.entries.iter().enumerate() {
-                let result = &mut self.results[index];
-                let is_open = result.is_none() || changed_nothing(result);
-                if is_open && entry.event_id.to_bytes() == event {
-                    *result = Some(Ok(Applied::Before(outcome)));
-                    if let Some(signed_out) = &signed_out {
-                        self.signed_out.insert(index, signed_out.clone());
-                    }
-                }
+            if let Some(recalled) = read_recalled(row)? {
+                self.answer_event(&recalled);
             }
         }
         Ok(())
     }
+
+    /// Answers the entries with this event as the earlier attempt would have.
+    fn answer_event(&mut self, recalled: &Recalled) {
+        // A result of this batch stays, unless it says that nothing changed. That may be the
+        // effect of the earlier attempt.
+        for (index, entry) in self.entries.iter().enumerate() {
+            let result = &mut self.results[index];
+            let is_open = result.is_none() || changed_nothing(result);
+            if !is_open || entry.event_id != recalled.event {
+                continue;
+            }
+            *result = Some(Ok(Applied::Before(recalled.outcome)));
+            if let Some(signed_out) = &recalled.signed_out {
+                self.signed_out.insert(index, signed_out.clone());
+            }
+        }
+    }
+}
+
+/// Reads an entry that the trail has. Returns none for the row of one that it does not have.
+fn read_recalled(row: &Row) -> Result<Option<Recalled>, StoreError> {
+    let columns = RecalledColumns::AT;
+    let Some(event) = row.optional_array::<16>(columns.event_id)? else {
+        return Ok(None);
+    };
+    let details = read_details(&row.text(columns.details)?)?;
+    // The sessions have ended since, so a new count would say 0. The row has the numbers of the
+    // first answer.
+    let signed_out = details
+        .get(SignedOut::DETAIL)
+        .and_then(|detail| SignedOut::from_detail(detail));
+    Ok(Some(Recalled {
+        event: EventId::from_bytes(event),
+        outcome: Outcome {
+            revision: Revision(row.unsigned(columns.revision)?),
+            changed: row.count(columns.changed)?,
+        },
+        signed_out,
+    }))
 }
 
 fn changed_nothing(result: &Option<EntryResult>) -> bool {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use portcullis_contract::{
     delta::Scope,
-    id::{Serial, SessionId, TenantId, UserId},
+    id::{Serial, SessionId, TenantId, UserId, UserSerial},
     position::Revision,
 };
 
@@ -19,7 +19,7 @@ use super::{
         value::Value,
         values::{ROWS_MAX, ValueRows},
     },
-    batch::{Batch, FoundSession, SessionKey},
+    batch::{Batch, FoundSession, SessionKey, count_of},
 };
 use crate::StoreError;
 use portcullis_domain::{Cause, Entry, EntryError, Mutation, SessionEnd};
@@ -53,6 +53,19 @@ struct EndedSession {
     serial: Serial,
 }
 
+impl EndedSession {
+    fn of(index: usize, (_, id): &SessionKey, session: &FoundSession) -> Self {
+        Self {
+            index,
+            target: Target {
+                id: SessionId::from_bytes(*id).to_string(),
+                user: session.user.clone(),
+            },
+            serial: session.serial,
+        }
+    }
+}
+
 impl<'a> Batch<'a> {
     /// Finds the sessions that sign-outs keep, before anything is changed: a sign-out that names a wrong session must
     /// leave no trace.
@@ -63,12 +76,16 @@ impl<'a> Batch<'a> {
                 wanted.insert((tenant, id));
             }
         }
+        // Without a lock. The serial and the user of a session never change, and a lock on sessions
+        // here would come before those on tenants and users.
         let found = self.find_sessions(wanted).await?;
         for (index, entry) in self.pending() {
             let Some((tenant, id, users)) = kept_by(entry) else {
                 continue;
             };
             match found.get(&(tenant.clone(), id)) {
+                // A session of somebody else must not be kept. Its serial would be exempted from a
+                // cutoff that never covered it, while the caller's own session ends.
                 Some(session) if users.iter().any(|user| user.as_str() == session.user) => {
                     self.kept.insert(index, session.serial);
                 }
@@ -86,6 +103,8 @@ impl<'a> Batch<'a> {
             .iter()
             .all(|entry| matches!(entry.mutation, Mutation::RevokeSessions { .. }));
         let wanted: Vec<_> = self.named_sessions().into_iter().collect();
+        // One statement takes at most so many keys. A larger batch locks them later, a chunk at a
+        // time.
         if only_revocations && (1..=ROWS_MAX).contains(&wanted.len()) {
             Some(self.find_and_lock(&wanted))
         } else {
@@ -147,26 +166,33 @@ impl<'a> Batch<'a> {
         };
         let exempt = self.kept.get(&index).copied();
         for user in users {
-            let (serial, _) = self.users[&(tenant.clone(), user.clone())];
-            let scope = Scope::User(serial);
-            self.cut(index, scope, exempt);
-            if *disable && self.key_owners.contains(&serial) {
-                self.cut_api_keys(index, scope);
-            }
+            self.cut_user(index, (tenant, user), exempt, *disable);
         }
         let targets: Vec<_> = users.iter().map(Target::user).collect();
-        let changed = u32::try_from(users.len()).unwrap_or(u32::MAX);
+        let changed = count_of(users.len());
         self.applied_to(index, tenant.as_str(), &targets, Some(*cause), changed);
+    }
+
+    /// Cuts off the sessions of a user, and with `ends_keys` the API keys too. Returns the user's serial.
+    fn cut_user(
+        &mut self,
+        index: usize,
+        (tenant, user): (&TenantId, &UserId),
+        exempt: Option<Serial>,
+        ends_keys: bool,
+    ) -> UserSerial {
+        let (serial, _) = self.users[&(tenant.clone(), user.clone())];
+        let scope = Scope::User(serial);
+        self.cut(index, scope, exempt);
+        if ends_keys && self.key_owners.contains(&serial) {
+            self.cut_api_keys(index, scope);
+        }
+        serial
     }
 
     /// Cuts off a user whose erasure begins. The row of the event names nobody.
     fn cut_erased(&mut self, index: usize, tenant: &TenantId, user: &UserId) {
-        let (serial, _) = self.users[&(tenant.clone(), user.clone())];
-        let scope = Scope::User(serial);
-        self.cut(index, scope, None);
-        if self.key_owners.contains(&serial) {
-            self.cut_api_keys(index, scope);
-        }
+        let serial = self.cut_user(index, (tenant, user), None, true);
         let target = format!("user_serial:{}", serial.0);
         self.applied(
             index,
@@ -256,27 +282,25 @@ impl<'a> Batch<'a> {
         let mut ended = Vec::with_capacity(ending.len());
         for (key, &index) in ending {
             let session = &found[key];
-            // The caller of such an entry is shown the session. For others the sessions are not
-            // read from their rows.
-            let is_only_target = self.entries[index].mutation.targets() == 1;
-            if is_only_target {
-                let end = Some(self.end_of(index));
-                let session = sessions::read(&session.row, end)?;
-                self.ended.insert(index, (session, self.now));
-            }
-            ended.push(EndedSession {
-                index,
-                target: Target {
-                    id: SessionId::from_bytes(key.1).to_string(),
-                    user: session.user.clone(),
-                },
-                serial: session.serial,
-            });
+            self.keep_shown(index, session)?;
+            ended.push(EndedSession::of(index, key, session));
         }
         for sessions in Vec::from_iter(ending).chunks(ROWS_MAX) {
             self.last.push(self.end_statement(sessions));
         }
         Ok(ended)
+    }
+
+    /// Keeps the session of an entry that ends only this one, because its caller is shown the session.
+    fn keep_shown(&mut self, index: usize, session: &FoundSession) -> Result<(), StoreError> {
+        // For other entries the sessions are not read from their rows.
+        if self.entries[index].mutation.targets() != 1 {
+            return Ok(());
+        }
+        let end = Some(self.end_of(index));
+        let session = sessions::read(&session.row, end)?;
+        self.ended.insert(index, (session, self.now));
+        Ok(())
     }
 
     fn end_statement(&self, sessions: &[(&SessionKey, &usize)]) -> Statement {
@@ -318,22 +342,28 @@ impl<'a> Batch<'a> {
             else {
                 continue;
             };
-            let mut targets = Vec::new();
-            for session in ended {
-                if session.index == index {
-                    targets.push(session.target.clone());
-                }
-            }
+            let targets = targets_of(ended, index);
             if targets.is_empty() {
                 self.unchanged(index);
             } else {
-                let changed = u32::try_from(targets.len()).unwrap_or(u32::MAX);
+                let changed = count_of(targets.len());
                 self.applied_to(index, tenant.as_str(), &targets, Some(*cause), changed);
             }
         }
         self.revoked
             .extend(ended.iter().map(|session| session.serial));
     }
+}
+
+/// The sessions that one entry ended, as the targets of its audit rows.
+fn targets_of(ended: &[EndedSession], index: usize) -> Vec<Target> {
+    let mut targets = Vec::new();
+    for session in ended {
+        if session.index == index {
+            targets.push(session.target.clone());
+        }
+    }
+    targets
 }
 
 /// The session that a sign-out of users keeps, with its tenant and these users.

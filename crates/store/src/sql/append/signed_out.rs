@@ -66,6 +66,8 @@ impl Batch<'_> {
         let mut unknown = Vec::new();
         for user in users {
             let key = (tenant.clone(), user.clone());
+            // A row alone does not make a user known: a sign-out inserts one for every name, so
+            // that it binds a first sign-in that is under way.
             let is_known = self
                 .users
                 .get(&key)

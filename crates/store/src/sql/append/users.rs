@@ -11,7 +11,9 @@ use super::{
     super::{
         audit::row::{Target, details_text},
         columns::{ONLY, columns},
-        erasure, users,
+        erasure,
+        row::Row,
+        users,
         value::Value,
         values::{ROWS_MAX, ValueRows},
     },
@@ -75,6 +77,8 @@ impl<'a> Batch<'a> {
             self.find_users(&missing).await?;
         }
 
+        // Tenants come before users in the order of locks, and an entry that is refused here must
+        // change nothing.
         self.keep_administrators().await?;
         // The serials are known now, so that sign-outs that end nothing can be answered.
         self.answer_covered().await?;
@@ -127,7 +131,6 @@ impl<'a> Batch<'a> {
         &mut self,
         wanted: &[(&TenantId, &UserId)],
     ) -> Result<(), StoreError> {
-        let columns = FoundUserColumns::AT;
         for wanted in wanted.chunks(ROWS_MAX) {
             let keys = users::key_rows(wanted.iter().copied());
             let sql = format!(
@@ -136,25 +139,32 @@ impl<'a> Batch<'a> {
                 keys.list()
             );
             for row in self.db.query(&sql, keys.params()).await? {
-                let key = (
-                    row.tenant_id(columns.tenant_id)?,
-                    row.user_id(columns.user_id)?,
-                );
-                let user = UserSerial(row.unsigned(columns.user_serial)?);
-                let tenant = TenantSerial(row.unsigned(columns.tenant_serial)?);
-                if row.optional_int(columns.disabled_us)?.is_some() {
-                    self.disabled.insert(user);
-                }
-                if UserRoles::from_code(row.int(columns.roles)?).has(UserRole::Admin) {
-                    self.administrators.insert(key.clone());
-                }
-                // 0 stands for a user who has a row only because somebody named it.
-                if row.time(columns.signed_in_us)? == Micros::default() {
-                    self.strangers.insert(user);
-                }
-                self.users.insert(key, (user, tenant));
+                self.add_found_user(&row)?;
             }
         }
+        Ok(())
+    }
+
+    /// Notes a user as the batch found it.
+    fn add_found_user(&mut self, row: &Row) -> Result<(), StoreError> {
+        let columns = FoundUserColumns::AT;
+        let key = (
+            row.tenant_id(columns.tenant_id)?,
+            row.user_id(columns.user_id)?,
+        );
+        let user = UserSerial(row.unsigned(columns.user_serial)?);
+        let tenant = TenantSerial(row.unsigned(columns.tenant_serial)?);
+        if row.optional_int(columns.disabled_us)?.is_some() {
+            self.disabled.insert(user);
+        }
+        if UserRoles::from_code(row.int(columns.roles)?).has(UserRole::Admin) {
+            self.administrators.insert(key.clone());
+        }
+        // 0 stands for a user who has a row only because somebody named it.
+        if row.time(columns.signed_in_us)? == Micros::default() {
+            self.strangers.insert(user);
+        }
+        self.users.insert(key, (user, tenant));
         Ok(())
     }
 
@@ -233,6 +243,8 @@ impl<'a> Batch<'a> {
 
     /// Enables and disables users, one by one in key order. A user that one batch both enables and disables is disabled.
     async fn change_admission(&mut self) -> Result<(), StoreError> {
+        // Roles and enabling come before disabling. In one batch the stricter entry wins, whatever
+        // order the callers had.
         for ((tenant, user), change) in self.admission_changes() {
             if change.locks {
                 self.lock_user(tenant, user).await?;

@@ -26,6 +26,22 @@ impl ArchivedBatch {
     /// # Errors
     /// The mismatch.
     pub fn verify(&self, before: Chain) -> Result<Chain, &'static str> {
+        let mut running = RunningDigest::new();
+        for row in self.digests()? {
+            running.add_digest(&row.digest);
+        }
+        if running.digest() != self.audit_digest {
+            return Err("rows of the batch are missing, added or changed");
+        }
+        let chain = Chain(self.chain);
+        if before.link(&self.delta_digest, &self.audit_digest) != chain {
+            return Err("the batch does not continue the chain");
+        }
+        Ok(chain)
+    }
+
+    /// The digests of all rows in the order of the batch, those that are gone among them.
+    fn digests(&self) -> Result<Vec<GoneRow>, &'static str> {
         let mut digests = Vec::with_capacity(self.rows.len() + self.removed.len());
         for row in &self.rows {
             digests.push(row.digest()?);
@@ -37,20 +53,10 @@ impl ArchivedBatch {
                 digest: row.digest,
             });
         }
+        // The archive keeps rows and gaps apart. The digest of the batch covers them as one list,
+        // in the order of their keys.
         digests.sort_unstable();
-
-        let mut running = RunningDigest::new();
-        for row in &digests {
-            running.add_digest(&row.digest);
-        }
-        if running.digest() != self.audit_digest {
-            return Err("rows of the batch are missing, added or changed");
-        }
-        let chain = Chain(self.chain);
-        if before.link(&self.delta_digest, &self.audit_digest) != chain {
-            return Err("the batch does not continue the chain");
-        }
-        Ok(chain)
+        Ok(digests)
     }
 
     /// The number of rows of which an erasure has removed a part.
@@ -137,6 +143,8 @@ impl ArchivedRow {
             actor_erased_by: None,
             subject_erased_by: None,
         };
+        // The digest takes an erased part from its proof, and ignores the texts. So a text that
+        // somebody put there would pass every other check.
         if row.has_text_in_erased_part() {
             return Err("a part of a row was erased, and has a text");
         }
@@ -163,6 +171,8 @@ pub(in crate::sql) async fn read(db: &mut Db, after: Revision) -> Result<Archive
     walk.records.extend(stored.record());
     read_batches(&mut walk, &mut piece).await?;
     piece.records = std::mem::take(&mut walk.records);
+    // Another authority may have removed rows between two reads of this walk, which then looks like
+    // a fault. The count of removals tells both apart.
     if piece.fault.is_some() && gone::read_begin(db).await?.removals != stored.removals {
         return Err(StoreError::Conflict(
             "audit rows were removed meanwhile".into(),

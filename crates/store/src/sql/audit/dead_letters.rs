@@ -5,6 +5,7 @@ use portcullis_domain::{DeadLetter, DeadLetterAnswer, DeadLetterId};
 
 use super::super::{
     columns::{ONLY, columns},
+    connection::Statement,
     db::Db,
     row::{Row, only_row},
     value::Value,
@@ -27,6 +28,54 @@ pub(in crate::sql) async fn list(
     after: Option<(&str, DeadLetterId)>,
     limit: u32,
 ) -> Result<Vec<DeadLetter>, StoreError> {
+    let statement = list_statement(export, after, limit);
+    let rows = db.run(&statement).await?;
+    rows.iter().map(read).collect()
+}
+
+fn list_statement(
+    export: Option<&str>,
+    after: Option<(&str, DeadLetterId)>,
+    limit: u32,
+) -> Statement {
+    let mut values: Vec<Value> = vec![i64::from(limit).into()];
+    let mut conditions = Vec::new();
+    if let Some(export) = export {
+        values.push(export.into());
+        conditions.push(format!("d.export = ${}", values.len()));
+    }
+    if let Some((export, letter)) = after {
+        conditions.push(behind(&mut values, export, letter));
+    }
+    let filter = match conditions.is_empty() {
+        true => String::new(),
+        false => format!("WHERE {}", conditions.join(" AND ")),
+    };
+    // An outer join: the event of a letter may have gone from the trail by age, and the letter
+    // must still be shown, so that it can be dropped.
+    let sql = format!(
+        "SELECT {letter} FROM audit_dead_letters d \
+         LEFT JOIN audit_events e ON e.event_id = d.event_id AND e.ordinal = d.ordinal \
+         {filter} ORDER BY d.export, d.event_id, d.ordinal LIMIT $1",
+        letter = select_letter(),
+    );
+    Statement::new(sql, values)
+}
+
+/// The condition of the letters behind one. Adds its values.
+fn behind(values: &mut Vec<Value>, export: &str, letter: DeadLetterId) -> String {
+    values.push(export.into());
+    values.push(letter.event.into());
+    values.push(i64::from(letter.ordinal).into());
+    let last = values.len();
+    format!(
+        "(d.export, d.event_id, d.ordinal) > (${}, ${}, ${last})",
+        last - 2,
+        last - 1
+    )
+}
+
+fn select_letter() -> String {
     let columns = LetterColumns {
         export: "d.export",
         event_id: "d.event_id",
@@ -37,35 +86,7 @@ pub(in crate::sql) async fn list(
         tenant_id: "COALESCE(e.tenant_id, '')",
         has_event: "CASE WHEN e.event_id IS NULL THEN 0 ELSE 1 END",
     };
-    let mut values: Vec<Value> = vec![i64::from(limit).into()];
-    let mut conditions = Vec::new();
-    if let Some(export) = export {
-        values.push(export.into());
-        conditions.push(format!("d.export = ${}", values.len()));
-    }
-    if let Some((export, letter)) = after {
-        values.push(export.into());
-        values.push(letter.event.into());
-        values.push(i64::from(letter.ordinal).into());
-        let last = values.len();
-        conditions.push(format!(
-            "(d.export, d.event_id, d.ordinal) > (${}, ${}, ${last})",
-            last - 2,
-            last - 1
-        ));
-    }
-    let filter = match conditions.is_empty() {
-        true => String::new(),
-        false => format!("WHERE {}", conditions.join(" AND ")),
-    };
-    let sql = format!(
-        "SELECT {} FROM audit_dead_letters d \
-         LEFT JOIN audit_events e ON e.event_id = d.event_id AND e.ordinal = d.ordinal \
-         {filter} ORDER BY d.export, d.event_id, d.ordinal LIMIT $1",
-        columns.select()
-    );
-    let rows = db.query(&sql, &values).await?;
-    rows.iter().map(read).collect()
+    columns.select()
 }
 
 fn read(row: &Row) -> Result<DeadLetter, StoreError> {
@@ -100,6 +121,7 @@ pub(in crate::sql) async fn count(
     only_idle: bool,
 ) -> Result<u64, StoreError> {
     let sql = format!(
+        // Counted up to a bound: a destination that refuses everything leaves letters without end.
         "SELECT count(*) FROM (SELECT 1 AS one FROM audit_dead_letters WHERE export = $1 {} \
              LIMIT {DEAD_LETTERS_COUNTED_MAX}) AS counted",
         idle_condition(only_idle)

@@ -8,6 +8,7 @@ use portcullis_domain::{AuditEvent, AuditPosition, ExportPlace, ExportStatus, ti
 use super::{
     super::{
         columns::{ONLY, columns},
+        connection::Dialect,
         db::Db,
         row::Row,
         value::Value,
@@ -41,7 +42,17 @@ pub(in crate::sql) async fn status(
     export: &str,
     lease: Duration,
 ) -> Result<Option<ExportStatus>, StoreError> {
-    let now = db.dialect.now;
+    let sql = format!(
+        "SELECT {} FROM audit_exports WHERE name = $1",
+        select_status(&db.dialect)
+    );
+    let rows = db.query(&sql, &[export.into(), lease.into()]).await?;
+    rows.first().map(read_status).transpose()
+}
+
+/// The columns of an export's status. `$1` is its name, and `$2` the lease.
+fn select_status(dialect: &Dialect) -> String {
+    let now = dialect.now;
     let is_over = is_over(now, "$2");
     // The first batch behind the place, and not the oldest of all: the log begins again far above after a recovery.
     let behind_us = format!(
@@ -59,23 +70,19 @@ pub(in crate::sql) async fn status(
         behind_us: &behind_us,
         dead_letters: &dead_letters,
     };
-    let sql = format!(
-        "SELECT {} FROM audit_exports WHERE name = $1",
-        columns.select()
-    );
-    let rows = db.query(&sql, &[export.into(), lease.into()]).await?;
-    let Some(row) = rows.first() else {
-        return Ok(None);
-    };
+    columns.select()
+}
+
+fn read_status(row: &Row) -> Result<ExportStatus, StoreError> {
     let columns = StatusColumns::AT;
-    Ok(Some(ExportStatus {
+    Ok(ExportStatus {
         is_free: row.is_true(columns.is_free)?,
         stopped: row.optional_time(columns.stopped_us)?,
         // The head is behind the place after a failover that lost batches, and the clock may have been set back.
         behind_revisions: row.int(columns.behind_revisions)?.try_into().unwrap_or(0),
         behind_us: row.int(columns.behind_us)?.try_into().unwrap_or(0),
         dead_letters: row.unsigned(columns.dead_letters)?,
-    }))
+    })
 }
 
 /// The revision of the place of an export.
@@ -135,6 +142,8 @@ pub(in crate::sql) async fn renew(
     lease: Duration,
 ) -> Result<bool, StoreError> {
     let sql = format!(
+        // The fence and not the authority decides. An authority that was paused past its lease
+        // still believes in its claim, but the next claim has a greater fence.
         "UPDATE audit_exports SET leased_until_us = {} + $3 \
          WHERE name = $1 AND fence = $2 AND stopped_us IS NULL RETURNING fence",
         db.dialect.now
@@ -188,6 +197,8 @@ pub(in crate::sql) async fn bury(
     problem: &str,
 ) -> Result<bool, StoreError> {
     let sql = format!(
+        // Selected from the export's row under the fence, so that an authority that lost its claim
+        // buries nothing. A letter that fails once more is not due until an operator says so.
         "INSERT INTO audit_dead_letters (export, event_id, ordinal, died_us, problem, due) \
          SELECT name, $3, $4, {}, $5, 0 FROM audit_exports WHERE name = $1 AND fence = $2 \
          ON CONFLICT (export, event_id, ordinal) DO UPDATE SET died_us = excluded.died_us, \

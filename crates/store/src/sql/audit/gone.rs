@@ -82,6 +82,8 @@ pub(super) async fn read_begin(db: &mut Db) -> Result<StoredBegin, StoreError> {
 
 /// The bytes that the code of the beginning is computed over.
 pub(super) fn begin_bytes(begin: &TrailBegin) -> Vec<u8> {
+    // Each kind of record begins with its own words. Without them the code of one kind could be
+    // used for a record of another with the same bytes.
     let mut bytes = b"portcullis audit begin".to_vec();
     bytes.extend(begin.revision.0.to_be_bytes());
     bytes.extend(begin.chain.0);

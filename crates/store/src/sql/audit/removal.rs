@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use portcullis_contract::{
     id::EventId,
-    position::{Chain, Digest, Revision},
+    position::{Chain, Revision},
 };
 
 use super::{
@@ -16,7 +16,6 @@ use super::{
         connection::Statement,
         db::Db,
         installation::now,
-        log,
         row::Row,
         transaction::transaction,
         value::Value,
@@ -24,7 +23,7 @@ use super::{
     },
     gone::{self, GapColumns, GoneErasureColumns, GoneRow, StoredBegin},
     row::AuditRow,
-    verify::{CheckedRows, StoredBatch, Walk, fault_of_batch},
+    verify::{CheckedRows, StoredBatch, Walk, fault_of_batch, find_start},
 };
 use crate::{AuditRemoved, AuditRules, Codes, StoreError};
 use portcullis_domain::{AuditFault, CodedRecord, Micros, Mutation, TrailBegin, time::span};
@@ -80,41 +79,70 @@ pub(in crate::sql) async fn remove_old(
     let Some(shortest) = rules.shortest() else {
         return Ok(nothing(after));
     };
-    let now = now(db).await?;
-    let times = Times { rules, now };
-    let mut plan = Plan::new(stored.begin);
-
-    let start = start(db, after, &stored.begin).await?;
-    let mut walk = Walk::new(db, start, through);
-    walk.begin_at(&stored);
-    walk.records.extend(stored.record());
-    let looked = look(&mut walk, &mut plan, &times, before(now, shortest)).await?;
-    let records = std::mem::take(&mut walk.records);
-    let at = walk.at;
-
-    let is_last = match looked {
-        Ok(is_last) => is_last,
-        Err(fault) => return faulty(db, &stored, at, fault).await,
+    let times = Times::new(rules, shortest, now(db).await?);
+    let looked = look_between(db, &stored, (after, through), &times).await?;
+    let (plan, is_last) = match looked.planned(codes) {
+        Ok(planned) => planned,
+        Err(fault) => return faulty(db, &stored, looked.at, fault).await,
     };
-    if let Some(forged) = records.iter().find(|record| !codes.is_genuine(record)) {
-        let fault = fault_of_batch(
-            forged.revision,
-            "no authority has made the record of a removal",
-        );
-        return faulty(db, &stored, at, fault).await;
+    if plan.removes_more_than(&stored) {
+        transaction!(db, execute(db, &stored, plan, codes))?;
     }
-    let removed = AuditRemoved {
+    Ok(AuditRemoved {
         rows: plan.rows as u64,
         batches: plan.begin.batches - stored.begin.batches,
-        through: at,
         is_last,
-        fault: None,
-    };
-    if plan.begin == stored.begin && plan.gaps.is_empty() {
-        return Ok(removed);
+        ..nothing(looked.at)
+    })
+}
+
+/// The result of a look at some batches.
+struct Look {
+    /// The last batch that was looked at.
+    at: Revision,
+    plan: Plan,
+    /// True if no batch behind them is old enough.
+    is_last: Result<bool, AuditFault>,
+    /// The records of earlier removals that the look relied on.
+    records: Vec<CodedRecord>,
+}
+
+impl Look {
+    /// The removals, and whether no batch behind them is old enough. Fails with a fault that forbids to remove anything.
+    fn planned(&self, codes: &dyn Codes) -> Result<(&Plan, bool), AuditFault> {
+        let is_last = self.is_last.clone()?;
+        // The new record builds on the numbers of the old one, and gets a genuine code. A forged
+        // record that passed here would be made good by it.
+        for record in &self.records {
+            if !codes.is_genuine(record) {
+                let problem = "no authority has made the record of a removal";
+                return Err(fault_of_batch(record.revision, problem));
+            }
+        }
+        Ok((&self.plan, is_last))
     }
-    transaction!(db, execute(db, &stored, &plan, codes))?;
-    Ok(removed)
+}
+
+/// Looks at some batches between two revisions, and plans what goes of them.
+async fn look_between(
+    db: &mut Db,
+    stored: &StoredBegin,
+    (after, through): (Revision, Revision),
+    times: &Times<'_>,
+) -> Result<Look, StoreError> {
+    let start = start(db, after, &stored.begin).await?;
+    let mut walk = Walk::new(db, start, through);
+    walk.begin_at(stored);
+    walk.records.extend(stored.record());
+
+    let mut plan = Plan::new(stored.begin);
+    let is_last = look(&mut walk, &mut plan, times).await?;
+    Ok(Look {
+        at: walk.at,
+        plan,
+        is_last,
+        records: std::mem::take(&mut walk.records),
+    })
 }
 
 fn nothing(through: Revision) -> AuditRemoved {
@@ -153,11 +181,8 @@ pub(super) async fn start(
     after: Revision,
     begin: &TrailBegin,
 ) -> Result<(Revision, Chain), StoreError> {
-    if after <= begin.revision {
-        return Ok((begin.revision, begin.chain));
-    }
-    match log::chain(db, after).await? {
-        Some(chain) => Ok((after, chain)),
+    match find_start(db, after, begin).await? {
+        Some(start) => Ok(start),
         None => Err(StoreError::Conflict(
             "the log has no such revision any more".into(),
         )),
@@ -168,15 +193,39 @@ pub(super) async fn start(
 struct Times<'a> {
     rules: &'a AuditRules,
     now: Micros,
+    /// The newest time at which a row may be old, by the shortest of the rules.
+    oldest: Micros,
 }
 
-impl Times<'_> {
+impl<'a> Times<'a> {
+    fn new(rules: &'a AuditRules, shortest: Duration, now: Micros) -> Self {
+        Self {
+            rules,
+            now,
+            oldest: before(now, shortest),
+        }
+    }
+
     /// By the time of the row itself, which its digest covers. That of the batch can be changed unnoticed.
     fn is_old(&self, row: &AuditRow) -> bool {
         let Some(keep) = self.rules.of(&row.tenant) else {
             return false;
         };
         row.at <= before(self.now, keep)
+    }
+
+    /// The rows that are old, as far as their digests are to stay.
+    fn old_rows(&self, rows: &[AuditRow]) -> Vec<GoneRow> {
+        let mut old = Vec::new();
+        for row in rows {
+            if self.is_old(row) {
+                old.push(GoneRow {
+                    key: (row.event.to_bytes(), row.ordinal),
+                    digest: row.row_digest(),
+                });
+            }
+        }
+        old
     }
 }
 
@@ -189,7 +238,6 @@ async fn look(
     walk: &mut Walk<'_>,
     plan: &mut Plan,
     times: &Times<'_>,
-    oldest: Micros,
 ) -> Result<Result<bool, AuditFault>, StoreError> {
     let batches = walk.read_batches(BATCHES_MAX).await?;
     let Some(last) = batches.last() else {
@@ -198,7 +246,7 @@ async fn look(
     let mut pages = walk.pages(last.revision).await?;
     for batch in &batches {
         // Gates may still want the delta.
-        if batch.delta.is_some() || batch.stamped > oldest {
+        if batch.delta.is_some() || batch.stamped > times.oldest {
             return Ok(Ok(true));
         }
         match walk.check(batch, &mut pages).await? {
@@ -243,27 +291,22 @@ impl Plan {
         }
     }
 
+    /// Returns true if there is anything to remove.
+    fn removes_more_than(&self, stored: &StoredBegin) -> bool {
+        self.begin != stored.begin || !self.gaps.is_empty()
+    }
+
     fn add(&mut self, batch: &StoredBatch, checked: CheckedRows, times: &Times<'_>) {
+        let old = times.old_rows(&checked.rows);
+        let keys: Vec<_> = old.iter().map(|row| row.key).collect();
         let mut gone = checked.gap.rows;
-        let mut keys = Vec::new();
-        for row in &checked.rows {
-            if times.is_old(row) {
-                let key = (row.event.to_bytes(), row.ordinal);
-                let digest: Digest = row.row_digest();
-                keys.push(key);
-                gone.push(GoneRow { key, digest });
-            }
-        }
+        gone.extend(old);
+
         self.rows += keys.len();
         self.is_prefix &= keys.len() == checked.rows.len();
         if self.is_prefix {
             self.prefix_rows += keys.len();
-            self.begin = TrailBegin {
-                revision: batch.revision,
-                chain: batch.chain,
-                batches: self.begin.batches + 1,
-                rows: self.begin.rows + gone.len() as u64,
-            };
+            self.move_begin(batch, gone.len());
         } else if !keys.is_empty() {
             gone.sort_unstable();
             self.gaps.push(PlannedGap {
@@ -272,6 +315,16 @@ impl Plan {
                 keys,
             });
         }
+    }
+
+    /// Lets the trail begin behind a batch of which every row is gone.
+    fn move_begin(&mut self, batch: &StoredBatch, rows: usize) {
+        self.begin = TrailBegin {
+            revision: batch.revision,
+            chain: batch.chain,
+            batches: self.begin.batches + 1,
+            rows: self.begin.rows + rows as u64,
+        };
     }
 }
 
@@ -282,6 +335,8 @@ async fn execute(
     plan: &Plan,
     codes: &dyn Codes,
 ) -> Result<(), StoreError> {
+    // Also when the beginning stays: this row counts the removals, by which a verification under
+    // way tells a removal from a fault.
     write_begin(db, stored, &plan.begin, codes).await?;
     for gap in &plan.gaps {
         write_gap(db, gap, codes).await?;
@@ -406,6 +461,7 @@ fn count_erasures(gone: &[Row]) -> Result<BTreeMap<[u8; 16], Counted>, StoreErro
         }
         let begins = [Mutation::ERASE_USER, Mutation::DELETE_TENANT];
         let is_begin = begins.contains(&row.text(columns.action)?.as_str());
+        // Only the first row of an event is looked for when a part says by which erasure it went.
         if is_begin && row.int(columns.ordinal)? == 0 {
             let event = row.array(columns.event_id)?;
             erasures.entry(event).or_default().begins = true;
@@ -431,7 +487,13 @@ async fn write_erasure(
     known.has_begun |= counted.begins;
     known.parts += counted.parts;
     let code = codes.make(&gone::erasure_bytes(erasure, known.has_begun, known.parts));
-    let rows = ValueRows::new([gone::erasure_values(erasure, &known, code)]);
+    let values = gone::erasure_values(erasure, &known, code);
+    db.run(&upsert_erasure(values)).await?;
+    Ok(())
+}
+
+fn upsert_erasure(values: GoneErasureColumns<Value>) -> Statement {
+    let rows = ValueRows::new([values]);
     let sql = format!(
         "{with_v} INSERT INTO audit_gone_erasures ({columns}) SELECT {values} FROM v WHERE TRUE \
          ON CONFLICT (event_id) DO UPDATE SET has_begun = excluded.has_begun, parts = excluded.parts, \
@@ -440,6 +502,5 @@ async fn write_erasure(
         columns = GoneErasureColumns::names(),
         values = GoneErasureColumns::of("v"),
     );
-    db.query(&sql, rows.params()).await?;
-    Ok(())
+    Statement::new(sql, rows.into_params())
 }

@@ -72,6 +72,8 @@ const SALT_BYTES: usize = 16;
 
 impl Proof {
     pub(super) fn read(bytes: &[u8]) -> Self {
+        // A salt has 16 bytes and a digest 32, so the length tells them apart. The statements of an
+        // erasure go by the same length.
         if let Ok(salt) = bytes.try_into() {
             return Self::Salt(salt);
         }
@@ -300,6 +302,7 @@ impl AuditRow {
         // Each text follows its length and everything else has a fixed length, so that no two rows have the same bytes.
         add_text(context, &self.tenant);
         add_text(context, &self.action);
+        // `via` names a service and not a person. No erasure clears it, so it needs no salt.
         let [_, via, _] = &self.actor;
         add_text(context, via);
         context.update(&self.event.to_bytes());

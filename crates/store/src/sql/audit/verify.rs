@@ -61,29 +61,26 @@ pub(in crate::sql) async fn verify(
     // next call.
     let head = log::head(db).await?;
     let begin = gone::read_begin(db).await?.begin;
-    let (at, chain) = if after <= begin.revision {
-        (begin.revision, begin.chain)
-    } else {
-        match log::chain(db, after).await? {
-            Some(chain) => (after, chain),
-            None => return Ok(None),
-        }
+    let Some(start) = find_start(db, after, &begin).await? else {
+        return Ok(None);
     };
-    let mut walk = Walk::new(db, (at, chain), head.revision);
-    let mut fault = walk.run(limit).await?;
-    if fault.is_none() && walk.at == head.revision {
-        fault = walk.check_head(head.chain).await?;
+
+    let mut walk = Walk::new(db, start, head.revision);
+    let fault = walk.run_to_head(limit, head.chain).await?;
+    Ok(Some(walk.into_verdict(fault)))
+}
+
+/// The position from which a walk goes on, with the chain there. Returns none when the log has no revision `after`.
+pub(super) async fn find_start(
+    db: &mut Db,
+    after: Revision,
+    begin: &TrailBegin,
+) -> Result<Option<(Revision, Chain)>, StoreError> {
+    if after <= begin.revision {
+        return Ok(Some((begin.revision, begin.chain)));
     }
-    Ok(Some(AuditVerdict {
-        verified: walk.verified,
-        through: walk.at,
-        head: head.revision,
-        fault,
-        begin: walk.begin,
-        removed: walk.removed,
-        records: mem::take(&mut walk.records),
-        erased: walk.into_erased(),
-    }))
+    let chain = log::chain(db, after).await?;
+    Ok(chain.map(|chain| (after, chain)))
 }
 
 /// A verification that goes from batch to batch.
@@ -140,6 +137,21 @@ impl<'a> Walk<'a> {
             erased: HashMap::new(),
             erasures: HashSet::new(),
         }
+    }
+
+    /// Goes on until the limit or a fault, or to the head, which is checked as well.
+    async fn run_to_head(
+        &mut self,
+        limit: u64,
+        chain: Chain,
+    ) -> Result<Option<AuditFault>, StoreError> {
+        let fault = self.run(limit).await?;
+        // The chain at the head is known only to a walk that reached it. One that stopped at the
+        // limit leaves it to the next call.
+        if fault.is_some() || self.at != self.head {
+            return Ok(fault);
+        }
+        self.check_head(chain).await
     }
 
     /// Goes on until the head, the limit or a fault.
@@ -362,6 +374,8 @@ impl<'a> Walk<'a> {
         ];
         let is_there = !self.db.query(sql, &values).await?.is_empty();
         let is_erasure = is_there || self.recall_erasure(event).await?.has_begun;
+        // A no is a fault, and ends the walk. Only a yes is asked for again, by the next row of the
+        // same erasure.
         if is_erasure {
             self.erasures.insert(event);
         }
@@ -386,17 +400,33 @@ impl<'a> Walk<'a> {
         let Ok(erasure) = row.target.parse::<EventId>() else {
             return Ok(Some("the end of an erasure names no event"));
         };
+        let found = self.count_parts(erasure).await?;
+        if tells_parts(row, found)? {
+            return Ok(None);
+        }
+        Ok(Some("other rows were erased than the erasure has counted"))
+    }
+
+    /// Counts the parts of rows that refer to an erasure, those of rows that are gone among them.
+    async fn count_parts(&mut self, erasure: EventId) -> Result<u64, StoreError> {
         let sql = "SELECT (SELECT count(*) FROM audit_events a WHERE a.actor_erased_by = $1) \
              + (SELECT count(*) FROM audit_events s WHERE s.subject_erased_by = $1)";
         let rows = self.db.query(sql, &[erasure.into()]).await?;
         let found = only_row(&rows, "the number of erased parts")?.unsigned(ONLY)?;
-        let found = found + self.recall_erasure(erasure).await?.parts;
-        let details = read_details(&row.details)?;
-        let told = details.get(ErasedCounts::AUDIT_PARTS_DETAIL);
-        if told.is_some_and(|told| *told == found.to_string()) {
-            return Ok(None);
+        Ok(found + self.recall_erasure(erasure).await?.parts)
+    }
+
+    fn into_verdict(mut self, fault: Option<AuditFault>) -> AuditVerdict {
+        AuditVerdict {
+            verified: self.verified,
+            through: self.at,
+            head: self.head,
+            fault,
+            begin: self.begin,
+            removed: self.removed,
+            records: mem::take(&mut self.records),
+            erased: self.into_erased(),
         }
-        Ok(Some("other rows were erased than the erasure has counted"))
     }
 
     /// The erasures that were met, in the order of their first rows.
@@ -419,6 +449,8 @@ impl<'a> Walk<'a> {
 
     /// Finds a batch or a row whose revision is beyond the head.
     async fn find_beyond_head(&mut self) -> Result<Option<AuditFault>, StoreError> {
+        // The head of now and not of the beginning of the walk: batches that were appended
+        // meanwhile are no fault.
         let batches = "SELECT revision FROM log_batches \
              WHERE revision > (SELECT revision FROM log_head) ORDER BY revision LIMIT 1";
         if let Some(row) = self.db.query(batches, &[]).await?.first() {
@@ -438,6 +470,13 @@ impl<'a> Walk<'a> {
             .first()
             .map(|row| fault_of_row(row, "the row is beyond the head")))
     }
+}
+
+/// Returns true if the end of an erasure tells this number of erased parts.
+fn tells_parts(end: &AuditRow, found: u64) -> Result<bool, StoreError> {
+    let details = read_details(&end.details)?;
+    let told = details.get(ErasedCounts::AUDIT_PARTS_DETAIL);
+    Ok(told.is_some_and(|told| *told == found.to_string()))
 }
 
 /// Reads a batch.

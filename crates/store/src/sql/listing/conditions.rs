@@ -133,6 +133,7 @@ pub(super) fn name_conditions(params: &mut Params, names: &NameFilter) -> Vec<St
 fn contains(part: &str) -> String {
     let mut pattern = String::from("%");
     for letter in part.chars() {
+        // The part is typed by a caller. Unescaped, `%` alone would match every user of the tenant.
         if matches!(letter, '%' | '_' | '\\') {
             pattern.push('\\');
         }

@@ -101,16 +101,7 @@ fn ending_statement(dialect: &Dialect, tenant: &TenantId, selection: &Selection)
     let limit = SignedOut::EXAMINED_MAX;
     let (with, of) = match selection {
         Selection::Users(users, keep) => {
-            let keep = keep.map_or([0; 16], SessionId::to_bytes);
-            let keep = params.bind(&keep[..]);
-            let ids: Vec<_> = users.iter().map(ToString::to_string).collect();
-            let with = params.with_user_ids(&ids);
-            let of = format!(
-                "SELECT s.* FROM {from} WHERE s.tenant_id = {tenant} AND {BY_USER} AND s.user_id = v.user_id \
-                 AND s.session_id <> {keep} LIMIT {limit}",
-                from = sessions_of_users(dialect),
-            );
-            (with, of)
+            ending_of_users(dialect, &mut params, &tenant, (users, *keep))
         }
         // The newest first: they are the likeliest to be active.
         _ => (
@@ -120,15 +111,45 @@ fn ending_statement(dialect: &Dialect, tenant: &TenantId, selection: &Selection)
             ),
         ),
     };
+    let count = select_ending(dialect, &tenant);
+    Statement::new(format!("{with}SELECT {count} FROM ({of}) s"), params.0)
+}
+
+fn select_ending(dialect: &Dialect, tenant: &str) -> String {
     let columns = EndingColumns {
         active: format!(
             "COALESCE(sum(CASE WHEN {} THEN 1 ELSE 0 END), 0)",
-            active(dialect, &tenant)
+            active(dialect, tenant)
         ),
         examined: "count(*)".to_owned(),
     };
-    let sql = format!("{with}SELECT {} FROM ({of}) s", columns.select());
-    Statement::new(sql, params.0)
+    columns.select()
+}
+
+/// The sessions of users without the one that stays, and the `WITH` clause that they need.
+fn ending_of_users(
+    dialect: &Dialect,
+    params: &mut Params,
+    tenant: &str,
+    (users, keep): (&[UserId], Option<SessionId>),
+) -> (String, String) {
+    let keep = bind_kept(params, keep);
+    let ids: Vec<_> = users.iter().map(ToString::to_string).collect();
+    let with = params.with_user_ids(&ids);
+    let of = format!(
+        "SELECT s.* FROM {from} WHERE s.tenant_id = {tenant} AND {BY_USER} AND s.user_id = v.user_id \
+         AND s.session_id <> {keep} LIMIT {limit}",
+        from = sessions_of_users(dialect),
+        limit = SignedOut::EXAMINED_MAX,
+    );
+    (with, of)
+}
+
+fn bind_kept(params: &mut Params, keep: Option<SessionId>) -> String {
+    // No session has the id of zeros. So one text, prepared once, serves sign-outs that keep a
+    // session and those that keep none.
+    let keep = keep.map_or([0; 16], SessionId::to_bytes);
+    params.bind(&keep[..])
 }
 
 async fn preview_of(
@@ -204,8 +225,7 @@ fn of_users(
 ) -> Statement {
     let mut params = Params::default();
     let tenant = params.bind(tenant);
-    let keep = keep.map_or([0; 16], SessionId::to_bytes);
-    let keep = params.bind(&keep[..]);
+    let keep = bind_kept(&mut params, keep);
     let and = format!("s.session_id <> {keep} AND {}", active(dialect, &tenant));
     let sql = match users {
         [user] => newest_of_user(&mut params, &tenant, user, &and),

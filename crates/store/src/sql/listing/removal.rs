@@ -34,28 +34,39 @@ pub(in crate::sql) async fn remove_ended(
     limit: u32,
 ) -> Result<Removed, StoreError> {
     // The two statements need no transaction, because a session that has ended cannot come back.
-    let [tenant, id] = cursor::read(after, ["".into(), [0; 16][..].into()])?;
-    let values = [tenant, id, i64::from(limit).into(), span(retention).into()];
-    let rows = db.query(&select_checked(&db.dialect), &values).await?;
+    let rows = read_page(db, after, retention, limit).await?;
 
     let old = read_old(&rows)?;
-    // A full page may not be the last one.
-    let next = match rows.last() {
-        Some(last) if rows.len() == limit as usize => {
-            let last = key(last)?;
-            Some(cursor::write(&[last.tenant_id, last.session_id]))
-        }
-        _ => None,
-    };
-
     let removed = old.len() as u64;
     delete(db, old).await?;
     Ok(Removed {
         rows: removed,
-        next,
+        next: cursor_after(&rows, limit)?,
         left: read_left(&rows)?,
         oldest: read_oldest(&rows)?,
     })
+}
+
+async fn read_page(
+    db: &mut Db,
+    after: Option<&PageCursor>,
+    retention: Duration,
+    limit: u32,
+) -> Result<Vec<Row>, StoreError> {
+    let [tenant, id] = cursor::read(after, ["".into(), [0; 16][..].into()])?;
+    let values = [tenant, id, i64::from(limit).into(), span(retention).into()];
+    Ok(db.query(&select_checked(&db.dialect), &values).await?)
+}
+
+fn cursor_after(rows: &[Row], limit: u32) -> Result<Option<PageCursor>, StoreError> {
+    match rows.last() {
+        // A full page may not be the last one.
+        Some(last) if rows.len() == limit as usize => {
+            let last = key(last)?;
+            Ok(Some(cursor::write(&[last.tenant_id, last.session_id])))
+        }
+        _ => Ok(None),
+    }
 }
 
 /// The time since the end of the session that ended first, of those that stay.
@@ -77,6 +88,7 @@ fn read_left(rows: &[Row]) -> Result<Left, StoreError> {
     let columns = AgeColumns::AT;
     let mut left = Left::default();
     for row in rows {
+        // An old session goes in this step, so what it refers to need not stay for it.
         if row.is_true(columns.is_old)? {
             continue;
         }

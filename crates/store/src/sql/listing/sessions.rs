@@ -22,7 +22,7 @@ use super::{
 use crate::StoreError;
 use portcullis_domain::{
     Cause, Micros, Page, PageCursor, Session, SessionFilter, SessionOrder, SessionState,
-    listing::{Network, Period},
+    listing::{NameFilter, Network, Period},
     time::span,
 };
 
@@ -164,6 +164,8 @@ async fn has_few_sessions(
         (&filter.tenant_id).into(),
         first[..].into(),
         last[..].into(),
+        // One more than the bound tells "as many" from "more", and the count stops there however
+        // large the network is.
         (GATHERED_MAX + 1).into(),
     ];
     let rows = db.query(sql, &values).await?;
@@ -316,19 +318,13 @@ impl ListStatement {
         // They are written so that no index can serve them: an index that the planner prefers by
         // mistake would change the order, and with it the cost.
         if filter.names.is_set() && !matches!(source, Source::Named(_)) {
-            let matching = name_conditions(&mut self.params, &filter.names).join(" AND ");
-            self.of.push(format!(
-                "(SELECT 1 FROM users u WHERE u.tenant_id = s.tenant_id AND u.user_id = s.user_id AND {matching}) \
-                 IS NOT NULL"
-            ));
+            self.restrict_names(&filter.names);
         }
         if let Some(network) = filter.network
             && !matches!(source, Source::Address(_) | Source::Network(_))
         {
-            let (first, last) = network.range();
-            let first = self.params.bind(&first[..]);
-            let last = self.params.bind(&last[..]);
-            self.restrict_without_index(&format!("s.network >= {first} AND s.network <= {last}"));
+            let condition = self.within(network);
+            self.restrict_without_index(&condition);
         }
         if let Some(country) = &filter.country
             && !matches!(source, Source::Country(_))
@@ -342,6 +338,22 @@ impl ListStatement {
             let device_type = self.params.bind(device_type);
             self.restrict_without_index(&format!("s.device_type = {device_type}"));
         }
+    }
+
+    fn restrict_names(&mut self, names: &NameFilter) {
+        let matching = name_conditions(&mut self.params, names).join(" AND ");
+        self.of.push(format!(
+            "(SELECT 1 FROM users u WHERE u.tenant_id = s.tenant_id AND u.user_id = s.user_id AND {matching}) \
+             IS NOT NULL"
+        ));
+    }
+
+    /// The condition that a session was opened from a network.
+    fn within(&mut self, network: Network) -> String {
+        let (first, last) = network.range();
+        let first = self.params.bind(&first[..]);
+        let last = self.params.bind(&last[..]);
+        format!("s.network >= {first} AND s.network <= {last}")
     }
 
     fn restrict_without_index(&mut self, condition: &str) {
@@ -418,6 +430,7 @@ impl ListStatement {
         let first = first.map_or([0; 16], SessionId::to_bytes);
         let first = self.params.bind(&first[..]);
         let rank = format!("CASE WHEN s.session_id = {first} THEN 1 ELSE 0 END");
+        // Above the first row: the ranks are 0 and 1.
         let begin = [2_i64.into(), 0_i64.into(), NEWEST[..].into()];
         let [last_rank, time, before] = self.bind_all(cursor::read(after, begin)?);
         self.and.push(format!(
@@ -494,10 +507,7 @@ impl ListStatement {
                 Taken::to_be_sorted(condition, "")
             }
             Source::Network(network) => {
-                let (first, last) = network.range();
-                let first = self.params.bind(&first[..]);
-                let last = self.params.bind(&last[..]);
-                let condition = format!("s.network >= {first} AND s.network <= {last} AND {older}");
+                let condition = format!("{} AND {older}", self.within(network));
                 Taken::to_be_sorted(condition, "s.network DESC, s.session_id DESC")
             }
         }

@@ -5,7 +5,7 @@ use portcullis_contract::id::TenantId;
 use super::{
     super::{
         columns::ONLY,
-        connection::Dialect,
+        connection::{Dialect, Statement},
         cursor,
         db::Db,
         row::Row,
@@ -49,22 +49,28 @@ pub(in crate::sql) async fn list(
     after: Option<&PageCursor>,
     limit: u32,
 ) -> Result<Page<UserSummary>, StoreError> {
-    if user_totals::are_needed(filter, order) {
-        let statement = user_totals::list(&db.dialect, filter, order, after, limit)?;
-        let rows = db.run(&statement).await?;
-        return read_page(&rows, limit);
-    }
-    let mut few = None;
-    if filter.names.is_set() {
-        let users = find_named(db, &filter.tenant_id, &filter.names).await?;
-        few = Some(users).filter(|users| users.len() <= NAMED_USERS_MAX);
-    }
-    let mut statement = ListStatement::new(&db.dialect, filter, order);
-    statement.restrict_page(after)?;
-    statement.restrict(filter);
-    let sql = statement.finish(filter, few.as_deref(), i64::from(limit) + 1);
-    let rows = db.query(&sql, &statement.params.0).await?;
+    let statement = if user_totals::are_needed(filter, order) {
+        user_totals::list(&db.dialect, filter, order, after, limit)?
+    } else {
+        let few = find_few(db, filter).await?;
+        let mut list = ListStatement::new(&db.dialect, filter, order);
+        list.restrict_page(after)?;
+        list.restrict(filter);
+        list.finish(filter, few.as_deref(), i64::from(limit) + 1)
+    };
+    let rows = db.run(&statement).await?;
     read_page(&rows, limit)
+}
+
+/// The ids of the users that a search by name finds, if they are few.
+async fn find_few(db: &mut Db, filter: &UserFilter) -> Result<Option<Vec<String>>, StoreError> {
+    if !filter.names.is_set() {
+        return Ok(None);
+    }
+    let users = find_named(db, &filter.tenant_id, &filter.names).await?;
+    // If more match, the order of the list meets them soon enough on its way through an index.
+    // To sort them all would cost more than one page is worth.
+    Ok(Some(users).filter(|users| users.len() <= NAMED_USERS_MAX))
 }
 
 fn read_page(rows: &[Row], limit: u32) -> Result<Page<UserSummary>, StoreError> {
@@ -147,7 +153,7 @@ impl<'a> ListStatement<'a> {
     }
 
     /// The statement.
-    fn finish(&mut self, filter: &UserFilter, few: Option<&[String]>, limit: i64) -> String {
+    fn finish(mut self, filter: &UserFilter, few: Option<&[String]>, limit: i64) -> Statement {
         // Few users, which were found by name, are sorted; otherwise users come in the order of an
         // index.
         let mut with = String::new();
@@ -164,14 +170,15 @@ impl<'a> ListStatement<'a> {
             self.conditions.extend(names);
         }
         let limit = self.params.bind(limit);
-        format!(
+        let sql = format!(
             "{with}SELECT {user}, {summary} \
              FROM {from} WHERE {conditions} ORDER BY {order} LIMIT {limit}",
             user = UserColumns::of("u"),
             summary = self.select_summary(),
             conditions = self.conditions.join(" AND "),
             order = self.sort.order_by(),
-        )
+        );
+        Statement::new(sql, self.params.0)
     }
 
     fn select_summary(&self) -> String {

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use portcullis_contract::id::{Serial, SessionId, TenantId, UserId};
+use portcullis_contract::id::{Serial, SessionId};
 
 use super::super::{
     columns::columns,
@@ -15,7 +15,7 @@ use super::super::{
     db::Db,
     listing::conditions::{BY_USER, FENCE},
     row::Row,
-    users::UserKeyColumns,
+    users::{UserKey, UserKeyColumns},
     value::Value,
     values::ValueRows,
 };
@@ -52,15 +52,31 @@ pub(super) async fn lock_users<'a>(
     db: &mut Db,
     group: &[&'a SignIn],
 ) -> Result<Vec<&'a SignIn>, StoreError> {
-    let is_only_writer = db.dialect.lock_rows.is_empty();
-    if is_only_writer || group.iter().all(|new| new.session_limit.is_none()) {
+    if !need_turns(&db.dialect, group) {
         return Ok(group.to_vec());
     }
+    let statement = lock_statement(&db.dialect, group);
+    let locked = read_locked(&db.run(&statement).await?)?;
+
+    // A user who was inserted since is not among them, though the insert would find the row.
+    // Without the lock two such sign-ins could pass the limit together.
+    let mut of_locked = group.to_vec();
+    of_locked.retain(|new| locked.contains(&(new.tenant_id.clone(), new.user_id.clone())));
+    Ok(of_locked)
+}
+
+/// Returns true if two of these sign-ins at a time could pass a limit together.
+fn need_turns(dialect: &Dialect, group: &[&SignIn]) -> bool {
+    let is_only_writer = dialect.lock_rows.is_empty();
+    !is_only_writer && group.iter().any(|new| new.session_limit.is_some())
+}
+
+fn lock_statement(dialect: &Dialect, group: &[&SignIn]) -> Statement {
     // In key order, like every transaction that locks several users: none can wait for another in a circle.
-    let users: BTreeSet<(&TenantId, &UserId)> = group
-        .iter()
-        .map(|new| (&new.tenant_id, &new.user_id))
-        .collect();
+    let mut users = BTreeSet::new();
+    for new in group {
+        users.insert((&new.tenant_id, &new.user_id));
+    }
     let rows = ValueRows::new(
         (0_i64..)
             .zip(users)
@@ -75,19 +91,21 @@ pub(super) async fn lock_users<'a>(
          ORDER BY v.number {lock}",
         with_v = rows.with_v(),
         columns = UserKeyColumns::of("s"),
-        lock = db.dialect.lock_rows,
+        lock = dialect.lock_rows,
     );
+    Statement::new(sql, rows.into_params())
+}
+
+fn read_locked(rows: &[Row]) -> Result<BTreeSet<UserKey>, StoreError> {
     let columns = UserKeyColumns::AT;
     let mut locked = BTreeSet::new();
-    for row in db.query(&sql, rows.params()).await? {
+    for row in rows {
         locked.insert((
             row.tenant_id(columns.tenant_id)?,
             row.user_id(columns.user_id)?,
         ));
     }
-    let mut of_locked = group.to_vec();
-    of_locked.retain(|new| locked.contains(&(new.tenant_id.clone(), new.user_id.clone())));
-    Ok(of_locked)
+    Ok(locked)
 }
 
 /// The condition that the session `s` is active. Each session is compared with its own cutoffs.

@@ -24,6 +24,8 @@ pub(super) fn statements(dialect: &Dialect, opened: &[(&SignIn, Micros)]) -> Vec
         return Vec::new();
     }
     let mut statements = vec![update_last_sign_ins(dialect, opened)];
+    // Last in the transaction, like the update of users: rows that the sign-ins of one user share
+    // are held only for the round trip of the commit.
     let sign_ins = opened.iter().map(|(new, _)| *new);
     statements.extend(history::add_footprints(dialect, sign_ins));
 

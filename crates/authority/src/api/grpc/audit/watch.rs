@@ -31,6 +31,8 @@ impl ResumeTokens {
         let tenant = tenant.map_or("", TenantId::as_str);
         Self {
             app: Arc::clone(app),
+            // The number is the version of the bytes: a token of another layout is refused, and not
+            // misread.
             context: format!("WatchAuditEvents/1\0{tenant}"),
         }
     }

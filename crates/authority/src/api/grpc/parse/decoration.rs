@@ -181,6 +181,13 @@ fn read_decorated(text: &str) -> Option<IpAddr> {
     if let Ok(address) = text.parse::<Ipv4Addr>() {
         return Some(address.into());
     }
+    let address: Ipv6Addr = ipv6_host(text)?.parse().ok()?;
+    Some(address.into())
+}
+
+/// The IPv6 address of a text, without brackets, a port and a zone.
+fn ipv6_host(text: &str) -> Option<&str> {
+    // A port counts behind brackets only: in a bare IPv6 address it looks like one more group.
     let host = match text.strip_prefix('[') {
         Some(bracketed) => {
             let (host, port) = bracketed.split_once(']')?;
@@ -193,12 +200,10 @@ fn read_decorated(text: &str) -> Option<IpAddr> {
         None => text,
     };
     // A zone is the name of an interface of the machine that saw the address. It means nothing elsewhere.
-    let host = match host.split_once('%') {
-        Some((host, zone)) if !zone.is_empty() => host,
-        _ => host,
-    };
-    let address: Ipv6Addr = host.parse().ok()?;
-    Some(address.into())
+    match host.split_once('%') {
+        Some((host, zone)) if !zone.is_empty() => Some(host),
+        _ => Some(host),
+    }
 }
 
 /// Whether a text is a proxy's word for a client that it does not name (RFC 7239, 6.2 and 6.3).

@@ -31,8 +31,13 @@ pub(crate) fn enforcement(enforcement: &Enforcement) -> v1::Enforcement {
     }
 }
 
-/// The validators of all authorities.
-pub(crate) fn validators(listed: &Validators, head: Revision) -> ListValidatorsResponse {
+/// The validators of all authorities. They lag behind the last revision that changes something for a gate: what comes after
+/// it waits for their next probe.
+pub(crate) fn validators(
+    listed: &Validators,
+    head: Revision,
+    last_change: Revision,
+) -> ListValidatorsResponse {
     let all: Vec<_> = listed
         .replicas
         .iter()
@@ -47,7 +52,7 @@ pub(crate) fn validators(listed: &Validators, head: Revision) -> ListValidatorsR
             let gate = (&*status.gate.caller, &*status.gate.name);
             validators.push(v1::ValidatorStatus {
                 replica: replica.name.clone(),
-                lag: head.0.saturating_sub(status.applied.0),
+                lag: last_change.0.saturating_sub(status.applied.0),
                 streams: streams.get(&gate).copied().unwrap_or_default(),
                 ..validator(status)
             });

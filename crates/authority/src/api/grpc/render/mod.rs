@@ -107,7 +107,6 @@ pub(crate) fn preview(preview: &ChangePreview) -> v1::Preview {
     }
 }
 
-/// The fields that did not count as they were sent.
 /// A preview as its caller may see it: whoever is not of the staff of the tenant sees numbers, and no sessions.
 pub(crate) fn preview_for(caller: &Caller, found: &ChangePreview) -> v1::Preview {
     let mut shown = preview(found);
@@ -117,6 +116,7 @@ pub(crate) fn preview_for(caller: &Caller, found: &ChangePreview) -> v1::Preview
     shown
 }
 
+/// The fields that did not count as they were sent.
 pub(crate) fn warnings(warnings: Vec<FieldWarning>) -> Vec<v1::FieldWarning> {
     warnings.into_iter().map(warning).collect()
 }

@@ -26,6 +26,8 @@ pub(super) fn parse(
     let user_id = fields.own_or_any_user(caller, &message.user_id)?;
     let mut filter = SessionFilter {
         user_id,
+        // The removal of old sessions takes hours for many. The list must not show what is only
+        // waiting for it.
         retention: app.config.sessions.retention,
         ..SessionFilter::of(tenant_id)
     };

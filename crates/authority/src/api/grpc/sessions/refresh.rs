@@ -25,6 +25,7 @@ pub(super) fn parse(
     let warnings = fields.take_warnings();
     let request = RefreshRequest {
         tenant_id,
+        // Not checked here: the use case has one answer for every text that is not a valid token.
         refresh_token: message.refresh_token.clone(),
         audiences,
         client,

@@ -222,6 +222,7 @@ impl Edge {
             received,
             tenant_share: is_service.then_some(tenant_share),
         };
+        // As in `Incoming::new`: nobody acts in a role here, so the policy for users decides.
         if let Caller::User(user) = &call.caller {
             user.as_user.clone()?;
         }

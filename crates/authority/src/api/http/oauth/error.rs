@@ -70,6 +70,8 @@ impl Kind {
             Self::InvalidToken => "invalid_token",
             Self::InsufficientScope => "insufficient_scope",
             Self::UnauthorizedClient => "unauthorized_client",
+            // RFC 6749 has this name and the next for redirects only (section 4.1.2.1), and none
+            // for such errors here.
             Self::Busy | Self::Unavailable => "temporarily_unavailable",
             Self::ServerError => "server_error",
         }

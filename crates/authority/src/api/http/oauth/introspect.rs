@@ -4,7 +4,7 @@ use axum::{
     Json,
     response::{IntoResponse, Response},
 };
-use portcullis_contract::token::Identity;
+use portcullis_contract::{id::TenantId, rejection::Rejection, token::Identity};
 use serde_json::{Map, Value, json};
 
 use super::{
@@ -28,21 +28,31 @@ pub(super) const ENDPOINT: Endpoint = Endpoint {
 pub(super) async fn handle(call: Call) -> Result<Response, AppError> {
     let app = &call.app;
     let read = read_token(app, call.form.required("token")?);
-    let tenant = match (call.named_tenant()?, call.caller.own_tenant(), &read) {
-        (Some(named), _, _) => Some(named),
-        (None, Some(own), _) => Some(own.clone()),
-        // A caller of all tenants need not name one: the token does.
-        (None, None, Ok(identity)) => Some(identity.tenant_id.clone()),
-        (None, None, Err(_)) => None,
-    };
-    let Some(tenant) = tenant else {
+    let Some(tenant) = find_tenant(&call, &read)? else {
         return Ok(inactive());
     };
+    // Refuses a tenant that the caller may not name, whatever the token says.
     let tenant = call.choose_tenant(Some(tenant))?;
     // Gates ask because of a request, which is use of the session, as by gRPC.
     let served = call.caller.is_gateway().then(ServedRequest::default);
     let introspection = introspect_read(app, &call.caller, &tenant, read, served).await?;
     Ok(render(&introspection, &app.config.tokens.issuer))
+}
+
+/// The tenant that the form names, or else that of the caller, or of a genuine token.
+fn find_tenant(
+    call: &Call,
+    read: &Result<Identity, Rejection>,
+) -> Result<Option<TenantId>, AppError> {
+    if let Some(named) = call.named_tenant()? {
+        return Ok(Some(named));
+    }
+    if let Some(own) = call.caller.own_tenant() {
+        return Ok(Some(own.clone()));
+    }
+    // A caller of all tenants need not name one: the token does.
+    let identity = read.as_ref().ok();
+    Ok(identity.map(|identity| identity.tenant_id.clone()))
 }
 
 fn render(introspection: &Introspection, issuer: &str) -> Response {
