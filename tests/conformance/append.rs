@@ -9,14 +9,20 @@ use std::{
     time::SystemTime,
 };
 
-use portcullis_authority::{domain::Session, store::Store};
+use portcullis_authority::{
+    domain::{Mutation, Session},
+    store::Store,
+};
 use portcullis_contract::{
+    delta::{self, Change},
+    id::Serial,
+    key::CredentialKind,
     position::Revision,
     view::{Subject, View},
 };
 use portcullis_tests::{
     calls::{append, apply, head, open},
-    given::{revoke, sign_in, sign_out},
+    given::{entry, revoke, sign_in, sign_out},
     replay::{accepts, replay},
     wait::within,
 };
@@ -181,9 +187,34 @@ async fn a_session_knows_the_head_that_it_was_opened_at(engine: Engine) {
     }
 }
 
+async fn a_canary_is_a_batch_that_revokes_the_session_of_nobody(engine: Engine) {
+    let store = engine.place().await.store().await;
+    let before = head(&*store).await;
+    for revision in [before.next(), before.next().next()] {
+        let outcome = apply(&*store, entry(Mutation::Canary)).await;
+        assert_eq!((outcome.revision, outcome.changed), (revision, 1));
+    }
+    let batches = store.tail(before, 10).await.expect("the log");
+    for batch in &batches {
+        let changes = delta::decode(&batch.frame.delta).expect("decodes");
+        let [
+            Change::Revoke {
+                credential: CredentialKind::Session,
+                serials,
+            },
+        ] = &changes[..]
+        else {
+            panic!("{changes:?}");
+        };
+        assert_eq!(serials, &[Serial(0)]);
+    }
+    assert_eq!(batches.len(), 2);
+}
+
 crate::on_every_engine! {
     a_tail_reader_sees_every_acknowledged_revision_in_order,
     an_empty_log_has_a_head_and_no_tail,
     a_tail_is_cut_at_its_limit,
     a_session_knows_the_head_that_it_was_opened_at,
+    a_canary_is_a_batch_that_revokes_the_session_of_nobody,
 }

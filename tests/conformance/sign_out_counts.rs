@@ -2,13 +2,14 @@
 
 use futures::future::join_all;
 use portcullis_authority::{
-    domain::{AuditFilter, Entry, SignedOut},
+    domain::{AuditFilter, Entry, Mutation, SignedOut},
     store::Store,
 };
 use portcullis_tests::{
     calls::{apply, open},
     given::{
-        disable, enable, revoke, sign_in, sign_out, sign_out_but, sign_out_tenant, tenant, user,
+        disable, enable, entry, revoke, sign_in, sign_out, sign_out_but, sign_out_tenant, tenant,
+        user,
     },
     place::Place,
     rows::query,
@@ -129,6 +130,23 @@ async fn only_entries_that_ask_count_and_a_batch_counts_before_it_ends_anything(
     );
 }
 
+async fn an_erasure_counts_as_a_sign_out_of_its_user_does(engine: Engine) {
+    let store = engine.place().await.store().await;
+    let store = &*store;
+    for _ in 0..2 {
+        open(store, &sign_in("t", "ada")).await;
+    }
+    let erase = |id| {
+        entry(Mutation::EraseUser {
+            tenant: tenant("t"),
+            user: user(id),
+        })
+    };
+    assert_eq!(count(store, erase("ada")).await, ended(2, &[]));
+    let stranger = count(store, erase("stranger")).await;
+    assert_eq!(stranger, ended(0, &["stranger"]));
+}
+
 async fn a_repeated_entry_answers_what_it_counted(engine: Engine) {
     let store = engine.place().await.store().await;
     let store = &*store;
@@ -224,6 +242,7 @@ async fn add_ended_sessions(place: &Place, number: i64) {
 crate::on_every_engine! {
     a_sign_out_counts_the_active_sessions_of_its_scope,
     only_entries_that_ask_count_and_a_batch_counts_before_it_ends_anything,
+    an_erasure_counts_as_a_sign_out_of_its_user_does,
     a_repeated_entry_answers_what_it_counted,
     the_count_is_capped_and_so_is_what_is_read_for_it,
 }

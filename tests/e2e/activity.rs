@@ -312,7 +312,7 @@ async fn an_authority_that_hangs_delays_no_request_and_hears_of_all_in_the_end()
     })
     .await;
 
-    serve.hang();
+    serve.hang().await;
     let (mut checks, mut slowest, begun) = (1, Duration::ZERO, Instant::now());
     // Long enough for reports to hang, and to be given up.
     while begun.elapsed() < Duration::from_secs(7) {

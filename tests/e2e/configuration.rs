@@ -5,6 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt, path::Path};
 use portcullis_authority::{installation::issuer, open_store};
 use portcullis_tests::{
     authority::{config, write_private},
+    ports::free_port,
     postgres::{fresh_schema, shared},
     process::{Dev, run, run_with},
     serve::{Serve, get},
@@ -395,9 +396,4 @@ async fn the_issuer_of_dev_is_the_address_of_its_http_server() {
     .await;
     assert!(keys.contains("kid"), "{keys}");
     dev.terminate().await;
-}
-
-fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
 }

@@ -17,7 +17,7 @@ use portcullis_tests::{
     browser::Page,
     forms::{json, post},
     gate::{refused, rejection, verdict},
-    gateways::free_port,
+    ports::free_port,
     postgres::fresh_url,
     standards::Script,
     wait::eventually,

@@ -127,6 +127,36 @@ async fn a_change_that_waits_is_enforced_at_every_gate_when_it_answers() {
 }
 
 #[tokio::test]
+async fn a_gate_is_not_behind_by_what_changes_nothing_for_it() {
+    let authority = TestAuthority::sqlite().await;
+    // It probes every 3.75 s, and says only then, or when it is asked, what it has.
+    let _gate = ready(authority.gate().max_staleness(Duration::from_secs(30))).await;
+    let session = authority.sign_in("ada").await;
+    let enforced = enforce(&authority, &session).await;
+    let request = v1::GetPolicyRequest {
+        tenant_id: TENANT.into(),
+    };
+    let policy = authority.tenants(ADMIN).get_policy(request).await;
+    let request = v1::UpdatePolicyRequest {
+        tenant_id: TENANT.into(),
+        policy: policy.expect("a policy").into_inner().policy,
+        reason: "quiet".into(),
+        ..Default::default()
+    };
+    let updated = authority.tenants(ADMIN).update_policy(request).await;
+    updated.expect("updated");
+
+    let quiet = enforced.revision + 1;
+    let listed = eventually("the batch to be read", async || {
+        let listed = list(&authority).await?;
+        (listed.head_revision >= quiet).then_some(listed)
+    })
+    .await;
+    let gate = &listed.validators[0];
+    assert_eq!(gate.lag, 0, "{gate:?}");
+}
+
+#[tokio::test]
 async fn without_a_gate_a_receipt_is_complete_at_once() {
     let authority = TestAuthority::sqlite().await;
     let receipt = enforce(&authority, &authority.sign_in("ada").await).await;

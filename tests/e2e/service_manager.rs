@@ -107,7 +107,7 @@ async fn the_watchdog_hears_beats_that_fail_and_none_that_hang() {
     .await;
     manager.hear_word(READY).await;
 
-    cluster.hang();
+    cluster.hang().await;
     manager.hear_nothing().await;
     cluster.go_on();
     assert_eq!(within("a beat again", manager.hear()).await, WATCHDOG);

@@ -11,8 +11,8 @@ use portcullis_tests::{
     browser::Page,
     forms::{basic, json, post, post_raw},
     gate::{refused, rejection},
-    gateways::free_port,
     half_open::Bare,
+    ports::free_port,
     standards::Script,
     wait::eventually,
 };

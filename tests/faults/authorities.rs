@@ -1,10 +1,11 @@
 //! A gate that knows several authorities goes on with another one when its own goes away.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use portcullis_tests::{
     authority::{AUDIENCE, GATEWAY, ISSUER, TestAuthority, ready},
     gate::{applied, refused, rejection},
+    ports::free_address,
     postgres::fresh_url,
     proxy::Proxy,
     wait::eventually,
@@ -44,7 +45,7 @@ impl Pair {
 
     /// Kills an authority, as the gate sees it: connections end, and new ones find nobody.
     fn kill(&self, number: usize) {
-        self.proxies[number].forward_to(closed_port());
+        self.proxies[number].forward_to(free_address());
         self.proxies[number].reset();
     }
 
@@ -76,12 +77,6 @@ impl Pair {
 
 fn url(proxy: &Proxy) -> String {
     format!("http://{}", proxy.address())
-}
-
-/// An address where nobody listens.
-fn closed_port() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address")
 }
 
 /// Checks two tokens all the time until it is told to stop: the gate must admit one, and refuse the other as revoked.

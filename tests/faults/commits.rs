@@ -52,7 +52,7 @@ async fn a_process_terminated_in_its_commit_acknowledges_nothing_and_the_repetit
     let store = Postgres::open(&primary.url(), &PostgresOptions::default()).await;
     let store: Arc<dyn Store> = Arc::new(store.expect("opens"));
     let session = open(&*store, &given::sign_in("t", "u")).await;
-    standby.hang();
+    standby.hang().await;
 
     let entry = given::revoke(&[&session]);
     let batch = [entry.clone()];
@@ -211,7 +211,7 @@ impl Scene {
     }
 
     async fn kill_in_the_commit(&mut self, session: &str, answer_is_lost: bool) {
-        self.standby.hang();
+        self.standby.hang().await;
         let revoking = self.revoke(session);
         waiting_commit(&self.admin).await;
         if answer_is_lost {

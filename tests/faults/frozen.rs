@@ -17,7 +17,6 @@ use portcullis_tests::{
     sidecar::TestSidecar,
     wait::eventually,
 };
-use rustix::process::Signal;
 
 use crate::measure::{DEFAULT_STALENESS, Scene, Seen, last};
 
@@ -47,7 +46,7 @@ async fn freeze_authority(seconds: u64) {
     };
     let name = format!("authority stopped for {seconds} s");
     let fault = async || {
-        serve.hang();
+        serve.hang().await;
         last(seconds).await;
         serve.go_on();
     };
@@ -64,7 +63,7 @@ async fn freeze_database(seconds: u64) {
     };
     let name = format!("database stopped for {seconds} s");
     let fault = async || {
-        cluster.hang();
+        cluster.hang().await;
         last(seconds).await;
         cluster.go_on();
     };
@@ -101,7 +100,7 @@ async fn freeze_gate(seconds: u64) {
     }
 
     let begun = Instant::now();
-    gate.stop().await;
+    gate.hang().await;
     let request = v1::RevokeSessionRequest {
         tenant_id: TENANT.into(),
         session_id: session_id(&dead),
@@ -113,7 +112,7 @@ async fn freeze_gate(seconds: u64) {
     // After the revocation, so that the gate wakes up with a full window behind it.
     fill_streams(&authority).await;
     last(seconds.saturating_sub(begun.elapsed().as_secs())).await;
-    gate.signal(Signal::CONT);
+    gate.go_on();
 
     let (resumed, admitted) = (Instant::now(), Cell::new(Duration::ZERO));
     let away = eventually("the gate to admit who is signed in", async || {

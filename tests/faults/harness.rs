@@ -1,16 +1,19 @@
 //! The harness itself: a server that runs on after its test would be found only by the machine's owner.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use portcullis_tests::{
+    hang::{go_on, hang},
+    ports::free_port,
     postgres,
     proxy::{Link, Proxy},
     wait::{eventually, within},
 };
+use rustix::process::Pid;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 #[tokio::test]
@@ -56,6 +59,77 @@ async fn a_cluster_stops_and_starts_where_it_was() {
         (!std::path::Path::new(&data).exists()).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_standby_is_promoted_though_it_must_still_replay_the_removal_of_rows() {
+    let primary = postgres::Cluster::start(&["fsync=off", "max_standby_streaming_delay=0"]).await;
+    let standby = primary.asynchronous_standby("standby1").await;
+    let (writer, reader) = (primary.admin().await, standby.admin().await);
+    let rows = "CREATE TABLE removed AS SELECT generate_series(1, 100) AS number";
+    writer.batch_execute(rows).await.expect("rows");
+
+    let paused = "SELECT 1 WHERE pg_get_wal_replay_pause_state() = 'paused'";
+    reader.text("SELECT pg_wal_replay_pause()").await;
+    eventually("the replay to pause", async || {
+        reader.maybe_text(paused).await
+    })
+    .await;
+    writer
+        .batch_execute("DELETE FROM removed")
+        .await
+        .expect("removed");
+    writer
+        .batch_execute("VACUUM removed")
+        .await
+        .expect("vacuumed");
+    let written = writer.text("SELECT pg_current_wal_flush_lsn()").await;
+    let received = format!("SELECT 1 WHERE pg_last_wal_receive_lsn() >= '{written}'");
+    eventually("the removal to arrive", async || {
+        reader.maybe_text(&received).await
+    })
+    .await;
+
+    standby.promote().await;
+    let left = standby
+        .admin()
+        .await
+        .text("SELECT count(*) FROM removed")
+        .await;
+    assert_eq!(left, "0");
+}
+
+#[tokio::test]
+async fn a_process_that_hangs_uses_no_more_processor_time_until_it_goes_on() {
+    let mut busy = std::process::Command::new("sh")
+        .args(["-c", "while :; do :; done"])
+        .spawn()
+        .expect("a shell");
+    let process = Pid::from_child(&busy);
+    let used = || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/schedstat", busy.id()));
+        let nanoseconds = stat.expect("it runs");
+        let nanoseconds = nanoseconds.split(' ').next().expect("a number");
+        nanoseconds.parse::<u64>().expect("a number")
+    };
+    hang(process).await;
+    let before = used();
+    sleep(Duration::from_millis(50)).await;
+    assert_eq!(used(), before);
+
+    go_on(process);
+    eventually("it to go on", async || (used() > before).then_some(())).await;
+    busy.kill().expect("our own child");
+    busy.wait().expect("it ends");
+}
+
+#[test]
+fn a_port_is_chosen_by_one_test() {
+    let ports: BTreeSet<_> = (0..100).map(|_| free_port()).collect();
+    assert_eq!(ports.len(), 100);
+    let name = format!("portcullis-tests-port-{}", ports.first().expect("ports"));
+    let names = std::fs::read_to_string("/proc/net/unix").expect("the system's list");
+    assert!(names.contains(&name), "no other process can choose it");
 }
 
 /// Answers every byte with itself.

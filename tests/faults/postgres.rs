@@ -19,13 +19,14 @@ use portcullis_tests::{
     authority::{LOGIN, TestAuthority, config},
     calls::{apply, apply_again, open, proof_of, rotate},
     given::{revoke, sign_in, sign_out, tenant},
-    postgres::{Admin, Cluster, Pooler, signal_process, url_of_primary},
+    hang::{go_on, hang},
+    postgres::{Admin, Cluster, Pooler, url_of_primary},
     proxy::{Link, Proxy},
     replay::is_alive,
     serve::{Serve, get},
     wait::{eventually, within},
 };
-use rustix::process::Signal;
+use rustix::process::Pid;
 use tokio::time::timeout;
 
 /// The bound of the promise: a promotion is followed, whatever the old primary does.
@@ -167,7 +168,7 @@ async fn a_promotion_is_followed_though_the_old_primary_hangs() {
     let (primary, standby) = pair(&[]).await;
     let store = store(&url_of(&[primary.address(), standby.address()])).await;
     warm(&store).await;
-    primary.hang();
+    primary.hang().await;
     follow_promotion(&store, &standby).await;
 }
 
@@ -230,7 +231,7 @@ async fn a_sign_in_and_a_refresh_wait_for_the_standby_whatever_the_server_is_set
         let (primary, standby) = pair(&[relaxed]).await;
         let store = store(&primary.url()).await;
         let opened = open(&*store, &sign_in("t", "u")).await;
-        standby.hang();
+        standby.hang().await;
         assert!(waits(store.sign_in(&sign_in("t", "v"))).await);
         let client = ClientInfo::default();
         let refresh = store.refresh(&opened.tenant_id, opened.id, 0, proof_of(&opened), &client);
@@ -392,7 +393,7 @@ const SLOW_HEAD: &str = "CREATE TABLE slowness (seconds float); INSERT INTO slow
 async fn get_stuck(
     store: &Arc<dyn Store>,
     admin: &Admin,
-) -> (tokio::task::JoinHandle<Instant>, i32) {
+) -> (tokio::task::JoinHandle<Instant>, Pid) {
     admin.batch_execute(SLOW_HEAD).await.expect("a trigger");
     let slow = async |seconds: u32| {
         let sql = format!("UPDATE slowness SET seconds = {seconds}");
@@ -410,7 +411,8 @@ async fn get_stuck(
     let stuck = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
     let pid = eventually("the head is held", async || admin.maybe_text(stuck).await).await;
     slow(0).await;
-    (batch, pid.parse().expect("a number"))
+    let pid = Pid::from_raw(pid.parse().expect("a number"));
+    (batch, pid.expect("a process id"))
 }
 
 #[tokio::test]
@@ -432,12 +434,12 @@ async fn a_stopped_process_keeps_the_head_until_it_goes_on_and_not_a_moment_long
     let (stuck, other) = (store(&cluster.url()).await, store(&cluster.url()).await);
     let admin = cluster.admin().await;
     let (batch, pid) = get_stuck(&stuck, &admin).await;
-    signal_process(pid, Signal::STOP);
+    hang(pid).await;
     within("the deadline", batch).await.expect("no panic");
     // No one but the system's administrator can end it: SIGTERM waits until the process goes on.
     let held = other.append(&[sign_out("t", &["next"])]).await;
     assert!(matches!(held, Err(StoreError::Conflict(_))));
-    signal_process(pid, Signal::CONT);
+    go_on(pid);
     let resumed = Instant::now();
     apply_again(&*other, &sign_out("t", &["next"])).await;
     assert!(resumed.elapsed() < NEXT_BATCH, "{:?}", resumed.elapsed());

@@ -1,7 +1,6 @@
 //! A gate watches two authorities at a time: the better proof wins, and no request is refused while one of them lives.
 
 use std::{
-    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -20,6 +19,7 @@ use portcullis_tests::{
         session_id, sign_in, transport, write_private,
     },
     gate::{refused, rejection},
+    ports::free_address,
     postgres::{fresh_schema, fresh_url, shared},
     proxy::{Link, Proxy},
     serve::Serve,
@@ -200,7 +200,7 @@ async fn not_one_request_is_refused_when_one_of_two_authorities_hangs_and_goes_o
     let pair = Pair::start().await;
     let gate = ready(pair.gate()).await;
     let living = pair.serves[1].endpoint();
-    go_through(&pair, &gate, &living, async || pair.serves[0].hang()).await;
+    go_through(&pair, &gate, &living, async || pair.serves[0].hang().await).await;
     pair.serves[0].go_on();
     // The other one now: the gate has both again, or it would be lost.
     eventually("the first stream to be back", async || {
@@ -209,7 +209,7 @@ async fn not_one_request_is_refused_when_one_of_two_authorities_hangs_and_goes_o
     })
     .await;
     let living = pair.serves[0].endpoint();
-    go_through(&pair, &gate, &living, async || pair.serves[1].hang()).await;
+    go_through(&pair, &gate, &living, async || pair.serves[1].hang().await).await;
     pair.serves[1].go_on();
 }
 
@@ -351,16 +351,10 @@ async fn with_three_authorities_a_second_stream_moves_to_the_one_that_is_free() 
     assert!(gate.is_ready());
 }
 
-/// An address where nobody listens.
-fn closed_port() -> SocketAddr {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address")
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_gate_starts_by_the_second_authority_when_the_first_is_gone() {
     let authority = TestAuthority::sqlite().await;
-    let endpoints = [format!("http://{}", closed_port()), authority.endpoint()];
+    let endpoints = [format!("http://{}", free_address()), authority.endpoint()];
     let gate = ready(gate_of(&endpoints)).await;
     let session = authority.sign_in("ada").await;
     assert_eq!(rejection(&gate, &session.access_token), None);

@@ -27,6 +27,8 @@ use tonic::{
     transport::{Channel, Endpoint},
 };
 
+use crate::wait::eventually;
+
 /// The issuer of every test.
 pub const ISSUER: &str = "https://issuer.test";
 /// The audience that test gates expect.
@@ -115,9 +117,7 @@ impl TestAuthority {
 
     /// Starts it, at the addresses it had before.
     pub async fn start(&mut self) {
-        let authority = Authority::start(self.config.clone())
-            .await
-            .expect("the authority starts");
+        let authority = start_when_free(&self.config).await;
         self.config.server.grpc_listen = authority.grpc_address;
         self.config.server.http_listen = authority.http_address;
         self.config.server.metrics_listen = authority.metrics_address;
@@ -407,4 +407,18 @@ pub fn violations(status: &Status) -> Vec<String> {
         .into_iter()
         .map(|violation| violation.field)
         .collect()
+}
+
+/// Starts an authority, once the one before it in this process has let go of the data directory: its last connection closes
+/// in a thread of its own.
+async fn start_when_free(config: &Config) -> Authority {
+    eventually(
+        "the data directory to be free",
+        async || match Authority::start(config.clone()).await {
+            Ok(authority) => Some(authority),
+            Err(error) if error.to_string().contains("has the data directory open") => None,
+            Err(error) => panic!("the authority starts: {error:?}"),
+        },
+    )
+    .await
 }

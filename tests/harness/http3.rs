@@ -5,7 +5,10 @@ use std::{fs, net::SocketAddr, path::Path, process::Command};
 use rcgen::{CertificateParams, KeyPair};
 use serde_json::{Value, json};
 
-use crate::gateways::{Https, Launch, Running, free_port, program::envoys};
+use crate::{
+    gateways::{Https, Launch, Running, program::envoys},
+    ports::free_address,
+};
 
 /// The host of the doors under test, which their certificate names.
 const HOST: &str = "service.test";
@@ -42,7 +45,7 @@ impl Certificate {
     #[must_use]
     pub fn write(&self, directory: &Path) -> Https {
         let https = Https {
-            address: SocketAddr::from(([127, 0, 0, 1], free_port())),
+            address: free_address(),
             certificate: directory.join("tls.crt"),
             key: directory.join("tls.key"),
         };
@@ -57,13 +60,13 @@ impl Certificate {
 /// # Panics
 /// When the configuration has no listener.
 pub fn listen_in_envoy(config: &mut Value, certificate: &Certificate) -> SocketAddr {
-    let port = free_port();
+    let address = free_address();
     let listeners = config["static_resources"]["listeners"].as_array_mut();
     let listeners = listeners.expect("listeners");
     let mut quic = listeners[0].clone();
     quic["name"] = json!("edge-http3");
     quic["address"]["socket_address"] =
-        json!({ "protocol": "UDP", "address": "127.0.0.1", "port_value": port });
+        json!({ "protocol": "UDP", "address": "127.0.0.1", "port_value": address.port() });
     quic["udp_listener_config"] = json!({ "quic_options": {} });
     let chain = &mut quic["filter_chains"][0];
     chain["filters"][0]["typed_config"]["codec_type"] = json!("HTTP3");
@@ -79,7 +82,7 @@ pub fn listen_in_envoy(config: &mut Value, certificate: &Certificate) -> SocketA
         },
     });
     listeners.push(quic);
-    SocketAddr::from(([127, 0, 0, 1], port))
+    address
 }
 
 /// A client in HTTP/3: an Envoy that takes requests in HTTP/1.1, and sends them in HTTP/3. It cleans nothing that
@@ -94,7 +97,7 @@ impl Http3Client {
     pub async fn start(door: SocketAddr, certificate: &Certificate) -> Self {
         let envoy = &envoys()[0];
         let running = Running::start(|| {
-            let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+            let address = free_address();
             let mut command = Command::new(&envoy.path);
             command
                 .arg("--config-yaml")

@@ -1,7 +1,6 @@
 //! A real OpenBao server over TLS, with a transit engine. Its API is Vault's.
 
 use std::{
-    net::TcpListener,
     path::PathBuf,
     process::{Output, Stdio},
 };
@@ -9,7 +8,9 @@ use std::{
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::{authority::write_private, gateways::program::openbao, wait::eventually};
+use crate::{
+    authority::write_private, gateways::program::openbao, ports::free_address, wait::eventually,
+};
 
 const ROOT: &str = "root-of-this-test";
 
@@ -33,9 +34,7 @@ impl OpenBao {
     /// When it is not there.
     pub async fn start() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let listen = listener.local_addr().expect("an address").to_string();
-        drop(listener);
+        let listen = free_address();
         let child = Command::new(openbao().path)
             .args(["server", "-dev", "-dev-tls", "-dev-no-store-token"])
             .arg(format!("-dev-tls-cert-dir={}", directory.path().display()))

@@ -13,7 +13,7 @@ use std::{
 use tokio::sync::OnceCell;
 
 pub use self::{
-    cluster::{Cluster, signal_process, url_of_primary},
+    cluster::{Cluster, url_of_primary},
     pooler::Pooler,
 };
 

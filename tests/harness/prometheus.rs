@@ -10,7 +10,7 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::{gateways::free_port, serve, wait::eventually};
+use crate::{ports::free_address, serve, wait::eventually};
 
 /// A running Prometheus that reads one target.
 pub struct Prometheus {
@@ -33,7 +33,7 @@ impl Prometheus {
         );
         std::fs::write(&configuration, scrapes).expect("written");
 
-        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let address = free_address();
         let child = Command::new("prometheus")
             .arg("--enable-feature=native-histograms")
             .arg(format!("--config.file={}", configuration.display()))

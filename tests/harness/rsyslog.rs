@@ -2,7 +2,7 @@
 
 use std::{
     env, fs,
-    net::{Ipv4Addr, UdpSocket},
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     process::Stdio,
 };
@@ -14,7 +14,10 @@ use tokio::{
     process::{Child, Command},
 };
 
-use crate::wait::{eventually, within};
+use crate::{
+    ports::free_port,
+    wait::{eventually, within},
+};
 
 /// How a server is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,17 +51,12 @@ impl Rsyslog {
         fs::write(directory.path().join("chain.pem"), made.cert.pem()).expect("written");
         let key = made.signing_key.serialize_pem();
         fs::write(directory.path().join("key.pem"), key).expect("written");
-        Self::start_at(directory, transport, 0).await
+        Self::start_at(directory, transport, free_port()).await
     }
 
     async fn start_at(directory: TempDir, transport: Transport, port: u16) -> Self {
         let path = directory.path();
-        let _none = fs::remove_file(path.join("port"));
-        let udp_port = match transport {
-            Transport::Udp => free_udp_port(),
-            Transport::Tls | Transport::Tcp => port,
-        };
-        let configuration = configuration(path, transport, udp_port);
+        let configuration = configuration(path, transport, port);
         fs::write(path.join("rsyslog.conf"), configuration).expect("written");
         let child = Command::new(program())
             .arg("-n")
@@ -70,27 +68,14 @@ impl Rsyslog {
             .kill_on_drop(true)
             .spawn()
             .expect("rsyslog starts");
-        let listening = path.join("port");
-        let port = match transport {
-            Transport::Udp => {
-                eventually("rsyslog to start", async || {
-                    path.join("pid").exists().then_some(())
-                })
-                .await;
-                udp_port
-            }
+        eventually("rsyslog to listen", async || match transport {
+            Transport::Udp => path.join("pid").exists().then_some(()),
             Transport::Tls | Transport::Tcp => {
-                eventually("rsyslog to listen", async || {
-                    if port != 0 {
-                        // It writes down only a port that it chose itself.
-                        let address = (Ipv4Addr::LOCALHOST, port);
-                        return TcpStream::connect(address).await.ok().map(|_| port);
-                    }
-                    fs::read_to_string(&listening).ok()?.trim().parse().ok()
-                })
-                .await
+                let connected = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await;
+                connected.ok().map(drop)
             }
-        };
+        })
+        .await;
         Self {
             child,
             directory,
@@ -166,10 +151,6 @@ fn configuration(directory: &Path, transport: Transport, port: u16) -> String {
         Transport::Tcp => (String::new(), "load=\"imtcp\"", "imtcp"),
         Transport::Udp => (String::new(), "load=\"imudp\"", "imudp"),
     };
-    let written = match transport {
-        Transport::Udp => String::new(),
-        Transport::Tls | Transport::Tcp => format!("listenPortFileName=\"{directory}/port\""),
-    };
     format!(
         "global(workDirectory=\"{directory}\" maxMessageSize=\"64k\" {global})
 module({module})
@@ -186,7 +167,7 @@ ruleset(name=\"all\") {{
 action(type=\"mmpstrucdata\")
 action(type=\"omfile\" file=\"{directory}/out\" template=\"out\" asyncWriting=\"off\" flushOnTXEnd=\"on\")
 }}
-input(type=\"{input}\" address=\"127.0.0.1\" port=\"{port}\" {written} ruleset=\"all\")
+input(type=\"{input}\" address=\"127.0.0.1\" port=\"{port}\" ruleset=\"all\")
 "
     )
 }
@@ -201,9 +182,4 @@ fn program() -> PathBuf {
         .map(|directory| directory.join("rsyslogd"))
         .find(|program| program.is_file());
     found.expect("no rsyslogd: run `cargo xtask test`, which installs it")
-}
-
-fn free_udp_port() -> u16 {
-    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
-    socket.local_addr().expect("an address").port()
 }

@@ -21,6 +21,7 @@ use tokio::{
 
 use crate::{
     authority::{AUDIENCE, GATEWAY, ISSUER, Transport, config, transport},
+    hang,
     process::binary,
     shim::Shim,
     wait::{eventually, within},
@@ -215,13 +216,13 @@ impl Serve {
     }
 
     /// It hangs: its sockets stay open, and nobody answers.
-    pub fn hang(&self) {
-        self.signal(Signal::STOP);
+    pub async fn hang(&self) {
+        hang::hang(self.process()).await;
     }
 
     /// It goes on after [`hang`](Self::hang).
     pub fn go_on(&self) {
-        self.signal(Signal::CONT);
+        hang::go_on(self.process());
     }
 
     /// The memory that it has, in bytes.
@@ -256,13 +257,13 @@ impl Serve {
         Duration::from_millis((user + system) * MILLISECONDS_PER_TICK)
     }
 
+    fn process(&self) -> Pid {
+        let id = self.id().try_into().expect("a number");
+        Pid::from_raw(id).expect("a process id")
+    }
+
     fn signal(&self, signal: Signal) {
-        let id = self
-            .child
-            .id()
-            .and_then(|id| Pid::from_raw(id.try_into().ok()?))
-            .expect("it runs");
-        kill_process(id, signal).expect("signalled");
+        kill_process(self.process(), signal).expect("signalled");
     }
 
     /// SIGTERM, and how it ended.

@@ -19,7 +19,7 @@ use tokio::{
 
 use crate::{
     authority::{AUDIENCE, GATEWAY, ISSUER, TestAuthority},
-    process,
+    hang, process,
     wait::{eventually, within},
 };
 
@@ -230,22 +230,14 @@ impl TestSidecar {
         kill_process(self.id(), signal).expect("signalled");
     }
 
-    /// Stops it as SIGSTOP does, and waits until none of its threads runs.
-    ///
-    /// # Panics
-    /// When it has ended.
-    pub async fn stop(&self) {
-        self.signal(Signal::STOP);
-        let tasks = format!("/proc/{}/task", self.id().as_raw_nonzero());
-        eventually("the sidecar to stop", async || {
-            let tasks = std::fs::read_dir(&tasks).expect("its threads");
-            let mut states = tasks.map(|task| {
-                let file = task.expect("a thread").path().join("stat");
-                std::fs::read_to_string(file).unwrap_or_default()
-            });
-            states.all(|state| state.contains(") T ")).then_some(())
-        })
-        .await;
+    /// It hangs: its sockets stay open, and nobody answers.
+    pub async fn hang(&self) {
+        hang::hang(self.id()).await;
+    }
+
+    /// It goes on after [`hang`](Self::hang).
+    pub fn go_on(&self) {
+        hang::go_on(self.id());
     }
 
     /// Waits for its end.

@@ -145,6 +145,6 @@ impl RunningDoor for Running {
     }
 
     async fn stop_decider(&self) {
-        self.sidecar.lock().await.stop().await;
+        self.sidecar.lock().await.hang().await;
     }
 }

@@ -92,6 +92,6 @@ impl RunningDoor for RunningEnvoy {
     }
 
     async fn stop_decider(&self) {
-        self.sidecar.lock().await.stop().await;
+        self.sidecar.lock().await.hang().await;
     }
 }

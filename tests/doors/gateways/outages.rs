@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use portcullis_tests::{
     gateways::Behind,
+    ports::free_address,
     upstream::Upstream,
     visitor::Visit,
     wait::{eventually, within},
@@ -71,12 +72,10 @@ async fn another_server_admits_nobody(kind: Kind) {
 async fn an_outage_of_the_application_is_not_one_of_the_door(kind: Kind) {
     let mut rig = Rig::start(kind).await;
     let token = rig.token("alice").await;
-    let free = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let nobody = free.local_addr().expect("an address");
-    drop(free);
     let behind = Behind {
         sidecar: rig.sidecar.forward_auth.clone(),
-        application: nobody,
+        // Nobody listens there.
+        application: free_address(),
     };
     rig.gateway = kind.start(&behind).await;
 

@@ -162,7 +162,7 @@ async fn an_authority_that_was_paused_cannot_move_the_place() {
     the_file_has(&file, &["before".to_owned()]).await;
     let second = shared_parts.serve().await;
 
-    first.hang();
+    first.hang().await;
     sign_out_at(&second, "meanwhile").await;
     eventually("the other to take over", async || {
         let lines = signed_out(&read_lines(&file));

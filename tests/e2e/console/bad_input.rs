@@ -6,6 +6,7 @@ use portcullis_tests::{
     authority::{ADMIN, TENANT, TestAuthority},
     console::{COOKIE, SIGN_IN, TestConsole, person, person_with},
     gate::verdict,
+    proxy::{Link, Proxy},
 };
 
 use super::client;
@@ -263,6 +264,28 @@ async fn the_second_authority_answers_when_the_first_is_gone() {
     browser.get("/").await.expect_status(200);
     authority.stop().await;
     browser.get_when("/", StatusCode::OK).await;
+}
+
+#[tokio::test]
+async fn an_authority_that_takes_calls_and_answers_none_costs_one_page() {
+    let mut authority =
+        TestAuthority::postgres(&portcullis_tests::postgres::fresh_url().await).await;
+    let replica = authority.replica().await;
+    let proxy = Proxy::start(authority.config.server.grpc_listen).await;
+    let console = TestConsole::with(&authority, |config| {
+        config.authority.endpoints =
+            vec![format!("http://{}", proxy.address()), replica.endpoint()];
+        config.limits.request_timeout = std::time::Duration::from_secs(2);
+    })
+    .await;
+    let ada = person(&authority, "ada", &[]).await;
+    let mut browser = console.browser_of(&ada.token);
+    browser.get("/").await.expect_status(200);
+    proxy.set(Link::BLACK_HOLE);
+
+    browser.get("/").await.expect_status(503).expect("is away");
+    browser.get("/").await.expect_status(200);
+    authority.stop().await;
 }
 
 #[tokio::test]

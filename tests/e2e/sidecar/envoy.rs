@@ -125,9 +125,9 @@ async fn without_an_answer_of_the_sidecar_envoy_refuses() {
     let good = Visit::get("/").bearer(&ada.access_token);
     assert_eq!(settled(&envoy, &good).await.status, StatusCode::OK);
     // Hanging.
-    sidecar.signal(Signal::STOP);
+    sidecar.hang().await;
     refused().await;
-    sidecar.signal(Signal::CONT);
+    sidecar.go_on();
     assert_eq!(settled(&envoy, &good).await.status, StatusCode::OK);
     // Killed. Its socket stays behind, and the next one takes it over.
     sidecar.kill().await;

@@ -2,7 +2,8 @@
 
 use std::process::Command;
 
-use super::{Behind, Gateway, Https, Launch, Program, Running, Sample, loopback, open_directory};
+use super::{Behind, Gateway, Https, Launch, Program, Running, Sample, open_directory};
+use crate::ports::free_address;
 
 /// The line that the Caddyfile tells a person with an old Caddy to delete.
 const NEEDS_2_7: &str = "\t\t\tstream_timeout 5m\n";
@@ -37,7 +38,7 @@ async fn start_at(
     let home = directory.path();
     let file = home.join("Caddyfile");
     let running = Running::start(|| {
-        let http = loopback();
+        let http = free_address();
         let mut sample = change(Sample::deployed("Caddyfile"));
         if let Some(https) = https {
             sample = listen_https(sample, https);

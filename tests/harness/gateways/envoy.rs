@@ -10,9 +10,10 @@ use std::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Launch, Program, Running, free_port, program::deployed};
+use super::{Launch, Program, Running, program::deployed};
 use crate::{
     authority::{AUDIENCE, GATEWAY, ISSUER, write_private},
+    ports::free_address,
     process::built,
     serve,
 };
@@ -140,24 +141,27 @@ impl Envoy {
     ) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let mut config = config.clone();
-        let mut admin = 0;
+        let mut admin = free_address();
         let running = Running::start(|| {
-            let gate = free_port();
-            admin = free_port();
+            let gate = free_address();
+            admin = free_address();
             config.set(
                 "/static_resources/listeners/0/address/socket_address/port_value",
-                json!(gate),
+                json!(gate.port()),
             );
-            config.set("/admin/address/socket_address/port_value", json!(admin));
+            config.set(
+                "/admin/address/socket_address/port_value",
+                json!(admin.port()),
+            );
             Launch {
                 command: command(program, &config, options, directory.path()),
-                address: SocketAddr::from(([127, 0, 0, 1], gate)),
+                address: gate,
             }
         })
         .await;
         Self {
             running,
-            admin: SocketAddr::from(([127, 0, 0, 1], admin)),
+            admin,
             config,
             directory,
         }

@@ -4,7 +4,8 @@ use std::{net::SocketAddr, path::Path};
 
 use serde_json::Value;
 
-use super::{Launch, Program, Running, free_port, program::deployed};
+use super::{Launch, Program, Running, program::deployed};
+use crate::ports::free_address;
 
 /// Starts Envoy before `upstream`, with a sidecar at `socket`, and waits until it listens.
 ///
@@ -25,7 +26,7 @@ pub async fn start_with(
     mut change: impl FnMut(&mut Value),
 ) -> Running {
     Running::start(|| {
-        let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+        let address = free_address();
         let text = config_text(address, socket, upstream);
         let mut config: Value = serde_saphyr::from_str(&text).expect("YAML");
         change(&mut config);

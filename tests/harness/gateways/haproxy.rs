@@ -2,9 +2,8 @@
 
 use std::process::Command;
 
-use super::{
-    Behind, Gateway, Launch, Program, Running, Sample, loopback, open_directory, program::root,
-};
+use super::{Behind, Gateway, Launch, Program, Running, Sample, open_directory, program::root};
+use crate::ports::free_address;
 
 /// Starts HAProxy before an application, and waits until it listens.
 ///
@@ -26,10 +25,10 @@ pub async fn start_with(
     let directory = open_directory();
     let file = directory.path().join("haproxy.cfg");
     let script = root().join("deploy/haproxy-auth.lua");
-    let mut http2 = loopback();
+    let mut http2 = free_address();
     let running = Running::start(|| {
-        let http = loopback();
-        http2 = loopback();
+        let http = free_address();
+        http2 = free_address();
         change(Sample::deployed("haproxy.cfg"))
             .listen(http)
             .application(behind)

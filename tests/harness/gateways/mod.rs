@@ -12,7 +12,7 @@ pub mod traefik;
 
 use std::{
     fs::{Permissions, set_permissions},
-    net::{Ipv4Addr, SocketAddr},
+    net::SocketAddr,
     os::unix::fs::PermissionsExt,
 };
 
@@ -20,7 +20,7 @@ use tempfile::TempDir;
 
 pub use self::{
     program::Program,
-    running::{Launch, Running, free_port},
+    running::{Launch, Running},
     sample::{Behind, Https, Sample},
 };
 
@@ -47,11 +47,6 @@ impl Gateway {
     pub fn http(&self) -> SocketAddr {
         self.running.address
     }
-}
-
-/// Returns an address of the loopback interface that nobody uses now.
-fn loopback() -> SocketAddr {
-    (Ipv4Addr::LOCALHOST, free_port()).into()
 }
 
 /// Makes a directory that others may enter: NGINX, started by root, works as another user.

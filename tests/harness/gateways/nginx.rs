@@ -2,7 +2,8 @@
 
 use std::{path::Path, process::Command};
 
-use super::{Behind, Gateway, Launch, Program, Running, Sample, loopback, open_directory};
+use super::{Behind, Gateway, Launch, Program, Running, Sample, open_directory};
+use crate::ports::free_address;
 
 /// Starts NGINX before an application, and waits until it listens.
 ///
@@ -24,10 +25,10 @@ pub async fn start_with(
     let directory = open_directory();
     let home = directory.path();
     let file = home.join("nginx.conf");
-    let mut http2 = loopback();
+    let mut http2 = free_address();
     let running = Running::start(|| {
-        let http = loopback();
-        http2 = loopback();
+        let http = free_address();
+        http2 = free_address();
         with_room(change(Sample::deployed("nginx.conf")), home)
             .listen(http)
             .application(behind)

@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
+    net::SocketAddr,
     os::unix::process::CommandExt,
     process::Stdio,
     sync::{Arc, Mutex},
@@ -10,7 +10,6 @@ use std::{
 };
 
 use futures::future::join_all;
-use rand::Rng;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, BufReader},
@@ -27,9 +26,6 @@ const LINES_MAX: usize = 500;
 
 /// Attempts to start a gateway: another program can take a port between its choice and its use.
 const ATTEMPTS_MAX: u32 = 5;
-
-/// Ports below the range from which systems choose ports for connections, so that no connection takes one meanwhile.
-const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
 const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
@@ -148,17 +144,6 @@ impl Drop for Running {
     fn drop(&mut self) {
         // The group may have ended by itself.
         let _ended = kill_process_group(self.group, Signal::KILL);
-    }
-}
-
-/// Returns a port of the loopback interface that nobody uses now.
-#[must_use]
-pub fn free_port() -> u16 {
-    loop {
-        let port = rand::rng().random_range(PORTS);
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
-            return port;
-        }
     }
 }
 

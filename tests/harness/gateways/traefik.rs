@@ -2,7 +2,8 @@
 
 use std::process::Command;
 
-use super::{Behind, Gateway, Https, Launch, Program, Running, Sample, loopback, open_directory};
+use super::{Behind, Gateway, Https, Launch, Program, Running, Sample, open_directory};
+use crate::ports::free_address;
 
 /// Starts Traefik before an application with a listener for HTTPS too, and waits until it listens. The sidecar must listen
 /// on TCP.
@@ -42,7 +43,7 @@ async fn start_at(
     }
     dynamic.write(&home.join("traefik-dynamic.yaml"));
     let running = Running::start(|| {
-        let http = loopback();
+        let http = free_address();
         let mut sample = change(Sample::deployed("traefik.yaml")).listen(http);
         if let Some(https) = https {
             sample = listen_https(sample, https);

@@ -3,7 +3,7 @@
 use std::{
     ffi::OsString,
     fs::File,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     path::PathBuf,
     process::{Child, Stdio},
     time::Duration,
@@ -15,6 +15,8 @@ use tokio_postgres::NoTls;
 
 use super::{Admin, binaries, directory::Directory};
 use crate::{
+    hang,
+    ports::free_port,
     shim::Shim,
     wait::{DEADLINE, eventually},
 };
@@ -219,8 +221,7 @@ impl Cluster {
     /// Someone else may take a free port first: then on another.
     async fn first_start(mut self) -> Self {
         for _ in 0..5 {
-            let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-            self.port = free.expect("a free port").port();
+            self.port = free_port();
             if self.try_run().await {
                 return self;
             }
@@ -367,11 +368,16 @@ impl Cluster {
     /// # Panics
     /// When it does not become one.
     pub async fn promote(&self) {
-        assert_eq!(
-            self.admin().await.text("SELECT pg_promote()").await,
-            "t",
-            "the standby is promoted"
-        );
+        let admin = self.admin().await;
+        // Not to wait within the statement: if the standby must still replay the removal of rows, it cancels who may
+        // see them, and a statement that waits may.
+        admin.text("SELECT pg_promote(wait => false)").await;
+        eventually("the standby to be promoted", async || {
+            let recovers = admin.query_one("SELECT pg_is_in_recovery()", &[]).await;
+            let recovers: bool = recovers.ok()?.get(0);
+            (!recovers).then_some(())
+        })
+        .await;
     }
 
     /// Stops the server in an orderly way.
@@ -385,24 +391,36 @@ impl Cluster {
     }
 
     /// Stops every process of the server from one moment to the next. Its sockets stay open, and nobody answers.
-    pub fn hang(&self) {
-        self.signal_all(Signal::STOP);
+    ///
+    /// # Panics
+    /// When it goes on.
+    pub async fn hang(&self) {
+        // First the one that would start others.
+        hang::hang(self.id()).await;
+        for process in self.children() {
+            hang::hang(process).await;
+        }
     }
 
     /// Goes on after [`hang`](Self::hang).
     pub fn go_on(&self) {
-        self.signal_all(Signal::CONT);
+        hang::go_on(self.id());
+        for process in self.children() {
+            hang::go_on(process);
+        }
     }
 
-    fn signal_all(&self, signal: Signal) {
-        let server = self.server.as_ref().expect("a running server");
-        // First the one that would start others.
-        send(server, signal);
-        let children = format!("/proc/{0}/task/{0}/children", server.id());
+    fn id(&self) -> Pid {
+        Pid::from_child(self.server.as_ref().expect("a running server"))
+    }
+
+    fn children(&self) -> Vec<Pid> {
+        let server = self.id().as_raw_nonzero();
+        let children = format!("/proc/{server}/task/{server}/children");
         let children = std::fs::read_to_string(children).expect("the server's processes");
-        for pid in children.split_whitespace() {
-            signal_process(pid.parse().expect("a process id"), signal);
-        }
+        let ids = children.split_whitespace();
+        ids.map(|id| Pid::from_raw(id.parse().expect("a number")).expect("a process id"))
+            .collect()
     }
 
     async fn end(&mut self, signal: Signal) {
@@ -444,17 +462,8 @@ pub fn url_of_primary(clusters: &[&Cluster]) -> String {
 }
 
 fn send(server: &Child, signal: Signal) {
-    signal_process(server.id().try_into().expect("a process id"), signal);
-}
-
-/// Sends a signal to a process of a server of this test.
-///
-/// # Panics
-/// When `pid` cannot be a process.
-pub fn signal_process(pid: i32, signal: Signal) {
-    let pid = Pid::from_raw(pid).expect("a process id");
     // It may have ended by itself.
-    let _ = kill_process(pid, signal);
+    let _ended = kill_process(Pid::from_child(server), signal);
 }
 
 async fn connect(port: u16) -> Result<Admin, tokio_postgres::Error> {

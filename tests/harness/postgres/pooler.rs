@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    net::{SocketAddr, TcpListener},
+    net::SocketAddr,
     process::{Child, Command, Stdio},
 };
 
@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::{Cluster, binaries};
-use crate::wait::eventually;
+use crate::{ports::free_address, wait::eventually};
 
 /// A PgBouncer that ends when it is dropped.
 pub struct Pooler {
@@ -26,8 +26,7 @@ impl Pooler {
     /// When PgBouncer is not installed (`apt-get install pgbouncer`) or does not start.
     pub async fn start(cluster: &Cluster, mode: &str) -> Self {
         let directory = tempfile::tempdir_in("/tmp").expect("a temporary directory");
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
-        let address = free.expect("a free port");
+        let address = free_address();
         let users = directory.path().join("users.txt");
         fs::write(&users, "\"postgres\" \"\"\n").expect("a file of users");
         let settings = format!(

@@ -4,7 +4,9 @@
 mod explore;
 
 use std::{
+    pin::Pin,
     sync::{Arc, LazyLock},
+    task::{Context, Poll, Waker},
     time::{Duration, SystemTime},
 };
 
@@ -304,6 +306,23 @@ fn a_revocation_wakes_every_stream_that_waits_for_its_end() {
             assert_eq!(stream.join().expect("it ends"), Rejection::Revoked);
         }
         assert_eq!(gate.engine.statistics().streams, 0);
+    });
+}
+
+/// As above: a host that is not woken sleeps for ever.
+#[test]
+fn a_stream_wakes_the_host_that_sleeps_without_any() {
+    every_order(|| {
+        let gate = Gate::open(10, Mark::now(), since_1970());
+        let identity = check(&gate.engine, 0, Mark::now()).expect("a good token");
+        let stream = thread::spawn(move || {
+            let mut ended = identity.ended();
+            let mut context = Context::from_waker(Waker::noop());
+            assert_eq!(Pin::new(&mut ended).poll(&mut context), Poll::Pending);
+            ended
+        });
+        shuttle::future::block_on(gate.engine.streams_wait());
+        drop(stream.join().expect("it waits"));
     });
 }
 
