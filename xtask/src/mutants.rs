@@ -10,6 +10,7 @@
 mod results;
 mod suite;
 mod switches;
+mod tree;
 
 use std::{
     env, fs,
