@@ -98,7 +98,9 @@ const GROUPS: [(&str, &[&str]); 20] = [
         "crowd",
         &[
             "propagate_10000",
+            "propagate_10000_view",
             "stream_rss_10000",
+            "stream_rss_10000_view",
             "storm_2000",
             "storm_2000_lost",
             "storm_2000_alone",

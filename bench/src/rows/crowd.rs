@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use futures::{StreamExt, TryStreamExt, stream};
 use portcullis_authority::config::Config;
 use portcullis_contract::v1::{self, revocation_service_client::RevocationServiceClient};
-use portcullis_tests::authority::{AUDIENCE, GATEWAY, ISSUER, OPERATOR};
+use portcullis_tests::authority::{AUDIENCE, GATEWAY, ISSUER, OPERATOR, session_id};
 use portcullis_validator::Validator;
 use tokio::time::sleep;
 
@@ -15,13 +15,15 @@ use crate::{
     measure::{percentile, resident_kib},
     report::{Bar, Report},
     rows::propagate::propagations,
-    world::{Process, World, authorized},
+    world::{Process, World, authorized, revoke, sign_in},
 };
 
 const STREAMS: usize = 10_000;
 const ROUNDS: usize = 10;
 const PROPAGATION_MAX_MS: f64 = 300.0;
 const STREAM_MAX_KIB: f64 = 40.0;
+/// Sessions before the gates come, every second of which is ended: a view of several chunks.
+const SESSIONS: usize = 16_000;
 
 const STORM_GATES: usize = 2_000;
 const STORM_MAX_S: f64 = 30.0;
@@ -38,36 +40,69 @@ fn admit_crowd(config: &mut Config) {
 }
 
 pub(crate) async fn run(effort: Effort, report: &mut Report) -> Result<()> {
-    ten_thousand(effort, report).await?;
+    let empty = ten_thousand(effort, 0).await?;
+    let full = ten_thousand(effort, SESSIONS).await?;
+    let propagation_max = Bar::ValueAtMost(PROPAGATION_MAX_MS);
+    report.add_within("propagate_10000", empty.p99, "ms (p99)", propagation_max);
+    report.add("propagate_10000_view", full.p99, "ms (p99)");
+    for (row, crowd) in [("stream_rss_10000", empty), ("stream_rss_10000_view", full)] {
+        let bar = Bar::ValueAtMost(STREAM_MAX_KIB);
+        report.add_within(row, crowd.stream_kib, "KiB", bar);
+    }
     storm(effort, report).await
 }
 
-async fn ten_thousand(effort: Effort, report: &mut Report) -> Result<()> {
+/// What ten thousand gates cost.
+struct Crowd {
+    /// The 99th percentile of the propagation, in milliseconds.
+    p99: f64,
+    /// The authority's memory for each stream.
+    stream_kib: f64,
+}
+
+/// Ten thousand gates at an authority that has ended half of so many sessions before.
+async fn ten_thousand(effort: Effort, sessions: usize) -> Result<Crowd> {
     let world = World::start_with(admit_crowd).await?;
+    end_sessions(&world, effort.count(sessions)).await?;
     let process = world.authority.id();
     let before = resident_kib(process)?;
     let count = effort.count(STREAMS);
-    // Two seconds between two probes of a gate: ten thousand on one machine are no reason to probe less.
+    // A probe of each gate every 3.75 s.
     let endpoints = [world.authority.endpoint()];
     let gates = start_gates(&endpoints, count, Duration::from_secs(30)).await?;
     sleep(Duration::from_secs(5)).await;
-    let rss = (resident_kib(process)? - before) / count as f64;
+    let stream_kib = (resident_kib(process)? - before) / count as f64;
 
     let mut times = Vec::with_capacity(count * ROUNDS);
     for _ in 0..ROUNDS {
         times.extend(propagations(&world, &gates).await?);
     }
-    report.add_within(
-        "propagate_10000",
-        percentile(&times, 0.99),
-        "ms (p99)",
-        Bar::ValueAtMost(PROPAGATION_MAX_MS),
-    );
-    report.add_within(
-        "stream_rss_10000",
-        rss,
-        "KiB",
-        Bar::ValueAtMost(STREAM_MAX_KIB),
+    Ok(Crowd {
+        p99: percentile(&times, 0.99),
+        stream_kib,
+    })
+}
+
+/// Signs in, and ends every second session.
+async fn end_sessions(world: &World, count: usize) -> Result<()> {
+    let sessions = world.authority.sessions().await?;
+    let created = (0..count).map(|number| {
+        let mut sessions = sessions.clone();
+        async move { sign_in(&mut sessions, &format!("user-{number}")).await }
+    });
+    let created: Vec<_> = stream::iter(created)
+        .buffered(STARTING)
+        .try_collect()
+        .await?;
+
+    let ended = created.iter().step_by(2).map(|created| {
+        let mut sessions = sessions.clone();
+        async move { revoke(&mut sessions, session_id(created)).await }
+    });
+    let revisions: Vec<_> = stream::iter(ended).buffered(STARTING).try_collect().await?;
+    ensure!(
+        revisions.len() == count.div_ceil(2),
+        "some sessions were not ended"
     );
     Ok(())
 }

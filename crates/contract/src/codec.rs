@@ -9,8 +9,9 @@ use tonic_prost::ProstCodec;
 /// The first size of a buffer, in bytes. Each call has one for either direction, and a stream of a gate keeps both for
 /// as long as it lives. Most of its messages are smaller; for a larger one a buffer grows.
 const BUFFER_BYTES: usize = 512;
-/// So many bytes are handed to the connection at once, where more wait. As in tonic.
-const YIELD_BYTES: usize = 32 * 1024;
+/// A buffer with this many bytes is handed to the connection before the next message is encoded. Without it the buffers
+/// of streams grow to the 32 KiB of tonic when a snapshot is sent.
+const YIELD_BYTES: usize = 1024;
 
 /// The codec of all services of the contract.
 #[derive(Clone, Copy, Debug)]

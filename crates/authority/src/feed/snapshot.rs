@@ -14,8 +14,9 @@ use portcullis_contract::{
 use prost::bytes::Bytes;
 use tokio::sync::Mutex;
 
-/// The most data of one chunk, in bytes: a link of 50 KB/s delivers one within the least patience of a gate, 2 s.
-const CHUNK_BYTES_MAX: usize = 64 << 10;
+/// The most data of one chunk, in bytes. The buffer of a stream grows to its largest message and stays like that, so
+/// ten thousand gates would keep 640 MB of chunks of 64 KiB. With its other fields a chunk fits in 2 KiB.
+const CHUNK_BYTES_MAX: usize = 1_920;
 
 /// The largest view, in approximate bytes, that is encoded where it is asked for: to hand it to another thread takes
 /// longer.

@@ -30,6 +30,9 @@ use crate::{
 /// The most probes of one stream that wait for a beat. More are not answered.
 const PROBES_MAX: usize = 64;
 
+/// The most answers for which a stream that has caught up keeps its room: a batch, a question and a beat.
+const ANSWERS_KEPT: usize = 4;
+
 /// The most batches that one read of the log returns, for a stream that fell out of the ring.
 const CATCH_UP_FRAMES: u32 = 256;
 
@@ -140,6 +143,8 @@ where
             // The connection asks only when it has taken everything before: then it has all up to this revision.
             if self.next.is_empty() {
                 self.connected().record_taken(self.at.revision);
+                // A stream takes up to 256 batches at once, and would keep their room as long as its gate lives.
+                self.next.shrink_to(ANSWERS_KEPT);
             }
             if answer.is_some() || self.is_over {
                 return Ok(answer);
@@ -448,13 +453,17 @@ async fn wait_until(time: Option<Instant>) {
 
 #[cfg(test)]
 mod tests {
+    use futures::channel::mpsc;
     use portcullis_contract::{
         delta::{self, Change},
         position::Incarnation,
         view::{Frame, View},
     };
 
-    use super::*;
+    use super::{
+        super::parts::{Test, hello, source},
+        *,
+    };
 
     fn next_batch(view: &View, digest: u8) -> LogBatch {
         let frame = Frame {
@@ -464,6 +473,31 @@ mod tests {
         };
         let position = view.apply(&frame).expect("the next batch").position();
         LogBatch { frame, position }
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_has_caught_up_keeps_no_room_for_many_batches() {
+        let test = Test::start().await;
+        let behind = test.advance().await;
+        for _ in 0..100 {
+            test.advance().await;
+        }
+        let (_gate, inbound) = mpsc::channel(1);
+        let host = Arc::clone(&test.host);
+        let opened = WatchStream::open(host, source(), hello(Some(behind)), inbound).await;
+        let Ok(mut stream) = opened else {
+            panic!("refused");
+        };
+
+        let mut most = 0;
+        let mut deltas = 0;
+        while deltas < 100 {
+            let answer = stream.next_answer().await.expect("open");
+            deltas += u32::from(matches!(answer, Some(Answer::Delta(_))));
+            most = most.max(stream.next.capacity());
+        }
+        assert!(most >= 99, "they were gathered at once");
+        assert!(stream.next.capacity() <= ANSWERS_KEPT);
     }
 
     #[test]
