@@ -100,46 +100,22 @@ async fn find(connected: &Connected, options: &ListOptions) -> Result<Vec<v1::De
         .await
 }
 
-/// The letters of one command, of which each call answers some.
-#[derive(Default)]
-struct Progress {
-    answered: u64,
-    /// The letters that there were at the beginning. Those that come meanwhile are not waited for.
-    all: Option<u64>,
-}
-
-impl Progress {
-    /// Adds the answer of a call. Returns true when it was the last one.
-    fn add(&mut self, changed: u32, remaining: u64) -> bool {
-        let changed = u64::from(changed);
-        self.answered += changed;
-        // The first answer says how many there are. A receiver that goes on failing may add
-        // letters as fast as they are answered.
-        let all = *self.all.get_or_insert(changed + remaining);
-        changed == 0 || remaining == 0 || self.answered >= all
-    }
-}
-
 async fn retry_letters(connected: &Connected, selection: &Selection) -> Result<()> {
-    let mut progress = Progress::default();
-    loop {
-        let request = v1::RetryDeadLettersRequest {
-            export: selection.export.clone(),
-            letters: selection.events.clone(),
-            reason: selection.reason.clone(),
-        };
-        let mut client = connected.authority.audit();
-        let answer = client.retry_dead_letters(request).await?.into_inner();
-        // Letters that were named fit into one call. All others come in bounded pieces.
-        if progress.add(answer.changed, answer.remaining) || !selection.events.is_empty() {
-            note(&format!(
-                "{} dead letters are tried once more",
-                progress.answered
-            ));
-            note_rest(selection, answer.remaining);
-            return Ok(());
-        }
-    }
+    let mut client = connected.authority.audit();
+    let request = v1::RetryDeadLettersRequest {
+        export: selection.export.clone(),
+        letters: selection.events.clone(),
+        reason: selection.reason.clone(),
+    };
+    let answered = selection
+        .answer(async || {
+            let answer = client.retry_dead_letters(request.clone()).await?;
+            let answer = answer.into_inner();
+            Ok((answer.changed, answer.remaining))
+        })
+        .await?;
+    answered.note("are tried once more");
+    Ok(())
 }
 
 async fn drop_letters(connected: &Connected, options: &DropOptions) -> Result<()> {
@@ -152,27 +128,39 @@ async fn drop_letters(connected: &Connected, options: &DropOptions) -> Result<()
     options
         .consent
         .confirm(&format!("Give up {meant}? They are never delivered"))?;
+
     let mut client = connected.authority.audit();
-    let mut progress = Progress::default();
-    loop {
-        let request = v1::DropDeadLettersRequest {
-            export: selection.export.clone(),
-            letters: selection.events.clone(),
-            reason: selection.reason.clone(),
-        };
-        let answer = client.drop_dead_letters(request).await?.into_inner();
-        if progress.add(answer.changed, answer.remaining) || !selection.events.is_empty() {
-            note(&format!("{} dead letters are dropped", progress.answered));
-            note_rest(selection, answer.remaining);
-            return Ok(());
-        }
-    }
+    let request = v1::DropDeadLettersRequest {
+        export: selection.export.clone(),
+        letters: selection.events.clone(),
+        reason: selection.reason.clone(),
+    };
+    let answered = selection
+        .answer(async || {
+            let answer = client.drop_dead_letters(request.clone()).await?;
+            let answer = answer.into_inner();
+            Ok((answer.changed, answer.remaining))
+        })
+        .await?;
+    answered.note("are dropped");
+    Ok(())
 }
 
-/// Says that letters are left. The authority counts up to a bound, so there may have been more than it said at first.
-fn note_rest(selection: &Selection, remaining: u64) {
-    if selection.events.is_empty() && remaining > 0 {
-        note("there are more: run the command again");
+/// The letters that a command has answered.
+#[derive(Debug, PartialEq, Eq)]
+struct Answered {
+    letters: u64,
+    /// Whether the export has others. The authority counts up to a bound, so there may have been more than it said at
+    /// first.
+    are_more: bool,
+}
+
+impl Answered {
+    fn note(&self, done: &str) {
+        note(&format!("{} dead letters {done}", self.letters));
+        if self.are_more {
+            note("there are more: run the command again");
+        }
     }
 }
 
@@ -184,6 +172,34 @@ impl Selection {
             0 => format!("all dead letters of {export}"),
             count => format!("{count} dead letters of {export}"),
         }
+    }
+
+    /// Answers the letters by calls, each of which returns how many it answered and how many are left.
+    async fn answer(&self, mut call: impl AsyncFnMut() -> Result<(u32, u64)>) -> Result<Answered> {
+        let (changed, mut remaining) = call().await?;
+        let mut letters = u64::from(changed);
+        // Letters that were named fit into one call. All others come in bounded pieces.
+        if !self.events.is_empty() {
+            return Ok(Answered {
+                letters,
+                are_more: false,
+            });
+        }
+
+        // A receiver that goes on failing may add letters as fast as they are answered. Those are
+        // for another command.
+        let all = letters + remaining;
+        let mut is_stuck = changed == 0;
+        while remaining > 0 && letters < all && !is_stuck {
+            let (changed, left) = call().await?;
+            letters += u64::from(changed);
+            remaining = left;
+            is_stuck = changed == 0;
+        }
+        Ok(Answered {
+            letters,
+            are_more: remaining > 0,
+        })
     }
 }
 
@@ -226,15 +242,40 @@ impl Record for v1::DeadLetter {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_command_ends_with_the_letters_that_there_were_at_its_beginning() {
-        let mut progress = Progress::default();
-        assert!(!progress.add(100, 50));
+    /// Has a command answer letters, when the authority answers its calls like this.
+    async fn answer(events: Vec<v1::DeadLetterName>, calls: &[(u32, u64)]) -> (Answered, usize) {
+        let selection = Selection {
+            export: "siem".to_owned(),
+            events,
+            reason: "repaired".to_owned(),
+        };
+        let mut calls = calls.iter();
+        let answered = selection
+            .answer(async || Ok(*calls.next().expect("no further call")))
+            .await;
+        (answered.expect("answered"), calls.len())
+    }
+
+    fn answered(letters: u64, are_more: bool) -> Answered {
+        Answered { letters, are_more }
+    }
+
+    #[tokio::test]
+    async fn a_command_answers_the_letters_that_there_were_at_its_beginning() {
+        let all = [(100, 50), (50, 0)];
+        assert_eq!(answer(vec![], &all).await, (answered(150, false), 0));
         // New ones, or ones that failed again, are for another command.
-        assert!(progress.add(50, 70));
-        assert_eq!(progress.answered, 150);
-        assert!(Progress::default().add(0, 5), "nothing can be changed");
-        assert!(Progress::default().add(3, 0));
+        let new = [(100, 50), (50, 70), (70, 0)];
+        assert_eq!(answer(vec![], &new).await, (answered(150, true), 1));
+        let none = [(0, 5), (5, 0)];
+        assert_eq!(answer(vec![], &none).await, (answered(0, true), 1));
+    }
+
+    #[tokio::test]
+    async fn letters_that_were_named_are_answered_by_one_call() {
+        let named = vec![v1::DeadLetterName::default()];
+        let calls = [(1, 7), (7, 0)];
+        assert_eq!(answer(named, &calls).await, (answered(1, false), 1));
     }
 
     #[test]
