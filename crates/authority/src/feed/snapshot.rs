@@ -195,8 +195,10 @@ mod tests {
         id::Serial,
         key::CredentialKind,
         position::Incarnation,
+        v1::{self, watch_response::Message},
         view::Frame,
     };
+    use prost::Message as _;
 
     use super::*;
 
@@ -225,6 +227,18 @@ mod tests {
             total_bytes: snapshot.bytes as u64,
             offset: (chunks * CHUNK_BYTES_MAX) as u64,
         }
+    }
+
+    #[test]
+    fn a_chunk_fits_in_2_kib_with_all_that_is_sent_around_it() {
+        let data = Bytes::from(vec![1; CHUNK_BYTES_MAX]);
+        let sha256 = Bytes::from(vec![1; 32]);
+        let chunk = SealedChunk::new(usize::MAX, sha256, usize::MAX - 1, data);
+        let response = v1::WatchResponse {
+            message: Some(Message::SnapshotChunk(chunk.into_message())),
+        };
+        // gRPC puts a flag and the length in front, 5 bytes.
+        assert!(response.encoded_len() + 5 <= 2_048);
     }
 
     #[tokio::test]
