@@ -52,7 +52,7 @@ pub(crate) async fn run(effort: Effort, report: &mut Report) -> Result<()> {
     storm(effort, report).await
 }
 
-/// What ten thousand gates cost.
+/// The cost of ten thousand gates.
 struct Crowd {
     /// The 99th percentile of the propagation, in milliseconds.
     p99: f64,
