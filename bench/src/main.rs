@@ -17,17 +17,17 @@ mod rows;
 mod seed;
 mod world;
 
-use std::alloc::System;
-
 use anyhow::{Context, Result, bail};
+use cap::Cap;
 use clap::{Parser, Subcommand};
-use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+use mimalloc::MiMalloc;
 
 use self::{effort::Effort, report::Report, world::World};
 
-/// Counts what is allocated, for the rows about memory.
+/// The allocator of the authority and of the sidecar, for the gates of the bench too. It counts what is allocated, for the
+/// row about the memory of a view.
 #[global_allocator]
-static HEAP: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+static HEAP: Cap<MiMalloc> = Cap::new(MiMalloc, usize::MAX);
 
 /// Measures, or fills a database to look at.
 #[derive(Parser)]

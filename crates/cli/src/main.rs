@@ -25,7 +25,7 @@ mod shutdown;
 mod size;
 mod telemetry;
 
-use std::process::ExitCode;
+use std::{pin::Pin, process::ExitCode};
 
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::CompleteEnv;
@@ -98,43 +98,47 @@ async fn run_to_end(command: Command) -> anyhow::Result<()> {
     run(command).await
 }
 
-async fn run(command: Command) -> anyhow::Result<()> {
+/// A command that runs. Boxed, because the compiler makes an unboxed future anew in each unit of the crate that polls it,
+/// with all that it awaits.
+type Running<T> = Pin<Box<dyn Future<Output = T>>>;
+
+fn run(command: Command) -> Running<anyhow::Result<()>> {
     match command {
         Command::Dev(options) => {
             // `dev` prints commands to try. Lines of information would bury them.
             telemetry::start_log(telemetry::Format::Text, "warn");
-            dev::run(options).await
+            Box::pin(dev::run(options))
         }
         // `serve` starts its own log: the configuration says where traces go.
-        Command::Serve(options) => serve::run(options).await,
+        Command::Serve(options) => Box::pin(serve::run(options)),
         // It starts its own log after the check of its configuration.
-        Command::Console(options) => console::run(options).await,
+        Command::Console(options) => Box::pin(console::run(options)),
         Command::Migrate(options) => {
             telemetry::start_log(telemetry::Format::Json, telemetry::SERVICE_FILTER);
-            serve::migrate(options).await
+            Box::pin(serve::migrate(options))
         }
         Command::LogVersion(options) => {
             telemetry::start_log(telemetry::Format::Text, "warn");
-            serve::log_version(options).await
+            Box::pin(serve::log_version(options))
         }
         Command::Recover(options) => {
             telemetry::start_log(telemetry::Format::Json, telemetry::SERVICE_FILTER);
-            serve::recover(options).await
+            Box::pin(serve::recover(options))
         }
         Command::Backup(options) => {
             telemetry::start_log(telemetry::Format::Json, telemetry::SERVICE_FILTER);
-            backup::back_up(options).await
+            Box::pin(backup::back_up(options))
         }
         Command::Restore(options) => {
             telemetry::start_log(telemetry::Format::Json, telemetry::SERVICE_FILTER);
-            backup::restore(options).await
+            Box::pin(backup::restore(options))
         }
         Command::Administration(command) => {
             // People read what these commands print. A warning of a library is still worth a line.
             telemetry::start_log(telemetry::Format::Text, "warn");
             // The failure travels inside of the error, and `main` takes it out again for its exit
             // status.
-            Ok(commands::run(command).await?)
+            Box::pin(async { Ok(commands::run(command).await?) })
         }
     }
 }

@@ -19,7 +19,7 @@ mod users;
 
 use clap::Subcommand;
 
-use crate::{check, failure::Result, init, size};
+use crate::{Running, check, failure::Result, init, size};
 
 /// Commands that call an authority, and those that prepare one.
 #[derive(Subcommand)]
@@ -54,7 +54,11 @@ pub(crate) enum Administration {
 }
 
 /// Runs a command.
-pub(crate) async fn run(command: Administration) -> Result<()> {
+pub(crate) fn run(command: Administration) -> Running<Result<()>> {
+    Box::pin(run_chosen(command))
+}
+
+async fn run_chosen(command: Administration) -> Result<()> {
     match command {
         // No connection is made here: `init`, `size`, `context` and `manual` work before there is
         // an authority.
