@@ -8,6 +8,7 @@ mod gate;
 mod gates;
 mod known;
 mod lease;
+mod load;
 pub(crate) mod metrics;
 #[cfg(test)]
 mod parts;
@@ -44,6 +45,7 @@ pub use self::{
     admission::{Admission, Ticket, Turn},
     beat::{Beats, SignedBeat},
     gate::{Gate, ValidatorMode, ValidatorStatus},
+    load::load_view,
     receipts::Enforcement,
     ring::{FromRing, SealedBatch},
     snapshot::{EncodedSnapshot, SnapshotPart},
@@ -61,7 +63,7 @@ use self::{published::Published, snapshot::Snapshots};
 use crate::{
     config::{LogConfig, WatchConfig},
     health::{Condition, Pulse, Readiness},
-    keys::{CheckpointError, MasterKeys, Unsealable},
+    keys::{MasterKeys, Unsealable},
     store::{EnforcementStore, LogBatch, StoreError},
 };
 
@@ -381,115 +383,6 @@ async fn next_batch(appended: &mut mpsc::Receiver<LogBatch>) -> LogBatch {
         Some(batch) => batch,
         None => std::future::pending().await,
     }
-}
-
-/// Builds the view at the head from a checkpoint and the batches after it.
-///
-/// # Errors
-/// When the store fails, or there is neither a checkpoint nor the whole log.
-pub async fn load_view(
-    store: &dyn EnforcementStore,
-    master: &MasterKeys,
-) -> Result<View, FeedError> {
-    loop {
-        // Read once: with a head that moves, the replay of a busy log might never end.
-        let head = store.head().await?;
-        match replay_to(store, master, head).await {
-            Ok(view) => return Ok(view),
-            Err(FeedError::Store(error)) => return Err(error.into()),
-            // After a failover the batches are not those of the head that was read before.
-            Err(error) => {
-                let (now, chain) = store.head_and_chain(head.revision).await?;
-                if now.incarnation == head.incarnation && chain == Some(head.chain) {
-                    return Err(error);
-                }
-            }
-        }
-    }
-}
-
-async fn replay_to(
-    store: &dyn EnforcementStore,
-    master: &MasterKeys,
-    head: Position,
-) -> Result<View, FeedError> {
-    let newest = newest_checkpoint(store, master, head).await?;
-    // Without a checkpoint the log may never have been trimmed. If it was, the first read below says so.
-    let mut view = newest.view.unwrap_or_else(|| View::empty(head.incarnation));
-    while view.position().revision < head.revision {
-        let batches = match store.tail(view.position().revision, TAIL_FRAMES).await {
-            // The operator has the key, and `recover` would sign everybody out.
-            Err(StoreError::Trimmed) => {
-                return Err(newest.other_key.unwrap_or(FeedError::NoCheckpoint));
-            }
-            batches => batches?,
-        };
-        // Without this a log that ends before its head would be read for ever.
-        if batches.is_empty() {
-            return Err(FeedError::NoCheckpoint);
-        }
-        view = follow_all(view, &batches, head)?;
-    }
-    Ok(view)
-}
-
-fn follow_all(mut view: View, batches: &[LogBatch], head: Position) -> Result<View, FeedError> {
-    for batch in batches {
-        view = replay::follow(&view, batch)?;
-        if !replay::agrees(view.position(), head) {
-            return Err(FeedError::Damaged);
-        }
-    }
-    Ok(view)
-}
-
-/// The newest checkpoint that opens.
-#[derive(Default)]
-struct Newest {
-    view: Option<View>,
-    /// The problem of a newer one, if another master key made its code.
-    other_key: Option<FeedError>,
-}
-
-/// Reads the newest checkpoint of the history that ends at `head`.
-async fn newest_checkpoint(
-    store: &dyn EnforcementStore,
-    master: &MasterKeys,
-    head: Position,
-) -> Result<Newest, StoreError> {
-    let mut newest = Newest::default();
-    for (bytes, code) in store.checkpoints().await? {
-        match master.open_checkpoint(bytes, &code) {
-            Ok(view) if continues(store, &view, head).await? => {
-                newest.view = Some(view);
-                break;
-            }
-            Ok(_) => {}
-            // The one before it does too, with more batches to replay.
-            Err(error) => {
-                tracing::error!(%error, "a checkpoint is skipped");
-                if let CheckpointError::OtherKey(error) = error {
-                    newest.other_key = Some(FeedError::CheckpointKey(error));
-                }
-            }
-        }
-    }
-    Ok(newest)
-}
-
-/// Returns true if the view is of the history that ends at `head`. The store may have a checkpoint of another one, written
-/// by an authority that had not noticed a failover yet.
-async fn continues(
-    store: &dyn EnforcementStore,
-    view: &View,
-    head: Position,
-) -> Result<bool, StoreError> {
-    let at = view.position();
-    if at.revision > head.revision || !replay::agrees(at, head) {
-        return Ok(false);
-    }
-    // The store keeps the chain of trimmed batches too, so an old checkpoint can be judged.
-    Ok(store.chain(at.revision).await? == Some(at.chain))
 }
 
 #[cfg(test)]

@@ -165,34 +165,6 @@ async fn a_start_continues_from_the_newest_checkpoint_of_its_history() {
     assert!(matches!(refused, Some(FeedError::CheckpointKey(_))));
 }
 
-#[tokio::test]
-async fn a_view_continues_to_a_head_if_the_store_has_its_chain_before_it() {
-    let parts = Parts::new().await;
-    let feed = open(&parts).await;
-    let start = feed.view();
-    let first = parts.append().await.position;
-    feed.advance().await.expect("read");
-    let view = feed.view();
-    let head = parts.append().await.position;
-    let is_continued = async |view: &View, head| continues(&*parts.store, view, head).await;
-    assert!(is_continued(&start, head).await.expect("read"));
-    assert!(is_continued(&view, head).await.expect("read"));
-    assert!(is_continued(&view, first).await.expect("read"), "its own");
-    let before = start.position();
-    assert!(!is_continued(&view, before).await.expect("read"), "ahead");
-
-    // As an authority wrote it that had not noticed a failover.
-    let frame = portcullis_contract::view::Frame {
-        revision: first.revision,
-        delta: portcullis_contract::delta::encode(&[], Vec::new()),
-        audit_digest: [9; 32],
-    };
-    let other = start.apply(&frame).expect("applies");
-    assert!(!is_continued(&other, head).await.expect("read"));
-    let other = View::empty(portcullis_contract::position::Incarnation([9; 16]));
-    assert!(!is_continued(&other, head).await.expect("read"));
-}
-
 #[test]
 fn an_outage_may_heal_and_any_other_error_makes_the_authority_not_ready_at_once() {
     let readiness = Readiness::new(&crate::config::ReadinessConfig::default());
