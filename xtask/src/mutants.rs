@@ -46,6 +46,9 @@ pub(crate) struct Options {
     /// With `--suite`: ask no suite after this one. What survives it may be noticed by the others.
     #[arg(long, value_name = "SUITE", requires = "suite")]
     through: Option<String>,
+    /// With `--suite`: keep the results of a run that was stopped, and make the changes that it did not.
+    #[arg(long, requires = "suite")]
+    resume: bool,
     /// The groups to run; none: all of them.
     #[arg(value_name = "GROUP")]
     groups: Vec<String>,
@@ -217,7 +220,11 @@ fn change_at_once(group: &Group, options: &Options, directory: &Path) -> Result<
     let listed = shell::answer(list).context("cargo-mutants does not list the changes")?;
     let changes: Vec<Change> = serde_json::from_str(&listed)?;
     let suites = suites(group, options)?;
-    suite::run(group, suites, &changes, &directory.join("mutants.out"))
+    let output = directory.join("mutants.out");
+    if output.exists() && !options.resume {
+        fs::remove_dir_all(&output).context("removing the results of before")?;
+    }
+    suite::run(group, suites, &changes, &output)
 }
 
 /// The suites to ask.

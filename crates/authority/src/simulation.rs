@@ -156,7 +156,7 @@ impl SimulatedAuthority {
         let requests = requests.map(Ok);
         let answers = watch::serve(Arc::clone(&self.host), source, requests);
         answers
-            .filter_map(|answer| future::ready(answer.ok()))
+            .filter_map(|answer| future::ready(answer.ok()?.decode().ok()))
             .boxed()
     }
 

@@ -9,6 +9,12 @@ use super::Group;
 /// The survivors that are known, each with a reason.
 pub(super) const SURVIVORS: &str = "xtask/survivors.txt";
 
+/// The files of the results, by the names that cargo-mutants gives them.
+pub(super) const CAUGHT: &str = "caught.txt";
+pub(super) const TIMEOUT: &str = "timeout.txt";
+pub(super) const MISSED: &str = "missed.txt";
+pub(super) const UNVIABLE: &str = "unviable.txt";
+
 /// The known survivors.
 pub(super) struct Survivors(BTreeSet<String>);
 
@@ -61,19 +67,15 @@ pub(super) struct Results {
 
 impl Results {
     pub(super) fn read(directory: &Path) -> Result<Self> {
-        let lines = |name: &str| {
-            let file = directory.join(name);
-            match fs::read_to_string(&file) {
-                Ok(text) => Ok(text.lines().map(without_position).collect()),
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-                Err(error) => Err(error).with_context(|| format!("reading {}", file.display())),
-            }
+        let lines = |file: &str| -> Result<Vec<String>> {
+            let names = read_lines(&directory.join(file))?;
+            Ok(names.iter().map(|name| without_position(name)).collect())
         };
         Ok(Self {
-            caught: lines("caught.txt")?,
-            timeout: lines("timeout.txt")?,
-            missed: lines("missed.txt")?,
-            unviable: lines("unviable.txt")?,
+            caught: lines(CAUGHT)?,
+            timeout: lines(TIMEOUT)?,
+            missed: lines(MISSED)?,
+            unviable: lines(UNVIABLE)?,
         })
     }
 
@@ -131,6 +133,24 @@ impl Results {
             ));
         }
         problems
+    }
+}
+
+/// The changes that have a result, by their whole names.
+pub(super) fn made(directory: &Path) -> Result<BTreeSet<String>> {
+    let mut made = BTreeSet::new();
+    for file in [CAUGHT, TIMEOUT, MISSED, UNVIABLE] {
+        made.extend(read_lines(&directory.join(file))?);
+    }
+    Ok(made)
+}
+
+/// The lines of a file. One that is not there has none.
+fn read_lines(file: &Path) -> Result<Vec<String>> {
+    match fs::read_to_string(file) {
+        Ok(text) => Ok(text.lines().map(str::to_owned).collect()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error).with_context(|| format!("reading {}", file.display())),
     }
 }
 

@@ -17,7 +17,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::{
     Group,
-    results::Results,
+    results::{self, CAUGHT, MISSED, Results, TIMEOUT, UNVIABLE},
     switches::{Change, VARIABLE},
     tree::Tree,
 };
@@ -55,7 +55,7 @@ enum Verdict {
     TimedOut,
 }
 
-/// Makes every change of a group, and runs suites for each until one notices it.
+/// Makes every change of a group that has no result yet, and runs suites for each until one notices it.
 pub(super) fn run(
     group: &Group,
     suites: &[Suite],
@@ -79,25 +79,27 @@ pub(super) fn run(
         .iter()
         .map(|suite| Bounded::of(suite, &tree, &binaries))
         .collect::<Result<_>>()?;
-    if output.exists() {
-        fs::remove_dir_all(output).context("removing the results of before")?;
-    }
     fs::create_dir_all(output)?;
+    let made = results::made(output)?;
     for (number, change) in changes.iter().enumerate() {
+        if made.contains(&change.name) {
+            continue;
+        }
         if unmade.contains(&number) {
-            record(output, "unviable", &change.name)?;
+            record(output, UNVIABLE, &change.name)?;
             continue;
         }
         let begun = Instant::now();
         let (verdict, by) = ask(&mut suites, number)?;
         let file = match verdict {
-            Verdict::Passed => "missed",
-            Verdict::Failed(_) => "caught",
-            Verdict::TimedOut => "timeout",
+            Verdict::Passed => MISSED,
+            Verdict::Failed(_) => CAUGHT,
+            Verdict::TimedOut => TIMEOUT,
         };
         record(output, file, &change.name)?;
         let seconds = begun.elapsed().as_secs();
-        println!("{file} {by} {seconds} s: {}", change.name);
+        let result = file.trim_end_matches(".txt");
+        println!("{result} {by} {seconds} s: {}", change.name);
     }
     Results::read(output)
 }
@@ -259,10 +261,10 @@ fn lines(child: &mut Child) -> Result<Receiver<String>> {
     Ok(receiver)
 }
 
-/// Writes a result down, in the file that cargo-mutants would write.
+/// Writes a result down, in the file that cargo-mutants would write. A run that goes on reads it.
 fn record(directory: &Path, file: &str, name: &str) -> Result<()> {
-    let file = directory.join(format!("{file}.txt"));
-    let mut file = File::options().create(true).append(true).open(file)?;
+    let path = directory.join(file);
+    let mut file = File::options().create(true).append(true).open(path)?;
     writeln!(file, "{name}")?;
     Ok(())
 }

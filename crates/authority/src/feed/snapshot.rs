@@ -14,9 +14,8 @@ use portcullis_contract::{
 use prost::bytes::Bytes;
 use tokio::sync::Mutex;
 
-/// The most data of one chunk, in bytes. The buffer of a stream grows to its largest message and stays like that, so
-/// ten thousand gates would keep 640 MB of chunks of 64 KiB. With its other fields a chunk fits in 2 KiB.
-const CHUNK_BYTES_MAX: usize = 1_920;
+/// The most data of one chunk, in bytes. With its other fields a chunk fits in one frame of HTTP/2.
+const CHUNK_BYTES_MAX: usize = (16 << 10) - 128;
 
 /// The largest view, in approximate bytes, that is encoded where it is asked for: to hand it to another thread takes
 /// longer.
@@ -39,7 +38,7 @@ pub struct EncodedSnapshot {
     pub position: Position,
     bytes: usize,
     sha256: Digest,
-    /// The pieces that are sent, in order, with their checksums. Their data is shared.
+    /// The pieces that are sent, in order, with their checksums. Streams share their bytes.
     chunks: Vec<SealedChunk>,
 }
 
@@ -190,17 +189,14 @@ async fn encode(view: Arc<View>) -> Arc<EncodedSnapshot> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use portcullis_contract::{
         delta::{self, Change},
         id::Serial,
         key::CredentialKind,
         position::Incarnation,
-        v1::{self, watch_response::Message},
         view::Frame,
     };
-    use prost::Message as _;
-
-    use super::*;
 
     /// A view of several chunks: scattered serials do not compress.
     fn view(revisions: u64) -> Arc<View> {
@@ -230,15 +226,12 @@ mod tests {
     }
 
     #[test]
-    fn a_chunk_fits_in_2_kib_with_all_that_is_sent_around_it() {
+    fn a_chunk_fits_in_a_frame_of_http_2_with_all_that_is_sent_around_it() {
         let data = Bytes::from(vec![1; CHUNK_BYTES_MAX]);
         let sha256 = Bytes::from(vec![1; 32]);
         let chunk = SealedChunk::new(usize::MAX, sha256, usize::MAX - 1, data);
-        let response = v1::WatchResponse {
-            message: Some(Message::SnapshotChunk(chunk.into_message())),
-        };
-        // gRPC puts a flag and the length in front, 5 bytes.
-        assert!(response.encoded_len() + 5 <= 2_048);
+        let sent = chunk.into_response().into_bytes();
+        assert!(sent.len() <= 16_384, "{} bytes", sent.len());
     }
 
     #[tokio::test]

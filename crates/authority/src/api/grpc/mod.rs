@@ -85,6 +85,7 @@ pub(crate) fn routes(
     let observed = (Arc::clone(&app.instruments), Arc::clone(&access));
     let router = routes
         .into_axum_router()
+        .layer(middleware::map_response(watch::send_encoded))
         .layer(middleware::from_fn_with_state(access, auth::authorize))
         // Outside of the layer before, so refused calls are measured too.
         .layer(middleware::from_fn_with_state(observed, observe::observe));

@@ -51,11 +51,9 @@ impl RevocationService for Revocations {
             address: peer.address.to_string(),
             aged: peer.aged,
         };
-        Ok(Response::new(watch::serve(
-            Arc::clone(&self.app.watch),
-            source,
-            incoming.message,
-        )))
+        let watch = Arc::clone(&self.app.watch);
+        let answers = watch::serve(watch, source, incoming.message);
+        Ok(watch::response(answers))
     }
 
     async fn report_activity(
