@@ -28,6 +28,9 @@ use tokio::task::JoinSet;
 
 use crate::Engine;
 
+/// The audit rows of one entry that are written with it. The others wait.
+const AT_ONCE_MAX: usize = 64;
+
 async fn waits(store: &dyn Store) -> bool {
     store.has_pending_events().await.expect("an answer")
 }
@@ -123,6 +126,31 @@ async fn a_batch_of_revocations_records_waiting_events_too(engine: Engine) {
     assert_eq!(outcomes, [outcome(1), outcome(2), outcome(0)]);
     assert!(!is_alive(&*store, &opened).await);
     assert_eq!(list(&*store, &everything("t")).await.len(), 3);
+    assert_fits(&*store).await;
+}
+
+async fn a_large_sign_out_records_a_part_of_its_rows_at_once(engine: Engine) {
+    let store = engine.place().await.store().await;
+    let mut sessions = Vec::new();
+    for _ in 0..AT_ONCE_MAX + 3 {
+        sessions.push(open(&*store, &sign_in("t", "u")).await);
+    }
+    while waits(&*store).await {
+        apply(&*store, record()).await;
+    }
+    let sign_ins = list(&*store, &everything("t")).await.len();
+
+    let all: Vec<_> = sessions.iter().collect();
+    apply(&*store, revoke(&all)).await;
+    assert!(!is_alive(&*store, &sessions[AT_ONCE_MAX + 2]).await);
+    let at_once = list(&*store, &everything("t")).await.len() - sign_ins;
+    assert_eq!(at_once, AT_ONCE_MAX, "a batch stays short");
+
+    assert!(waits(&*store).await);
+    assert_eq!(apply(&*store, record()).await.changed, 3);
+    assert!(!waits(&*store).await);
+    let recorded = list(&*store, &everything("t")).await.len() - sign_ins;
+    assert_eq!(recorded, AT_ONCE_MAX + 3);
     assert_fits(&*store).await;
 }
 
@@ -305,6 +333,7 @@ async fn several_authorities_record_each_event_once(engine: Engine) {
 crate::on_every_engine! {
     waiting_events_are_recorded_in_the_trail_and_the_chain,
     a_batch_of_revocations_records_waiting_events_too,
+    a_large_sign_out_records_a_part_of_its_rows_at_once,
     one_batch_takes_so_many_and_the_oldest,
     an_event_that_the_trail_has_does_not_keep_the_others_out,
     a_batch_that_failed_anywhere_is_repeated_without_losing_or_recording_twice,

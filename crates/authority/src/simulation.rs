@@ -8,7 +8,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use futures::{Stream, StreamExt, future, stream::BoxStream};
+use futures::{
+    Stream, StreamExt, future,
+    stream::{self, BoxStream},
+};
 use opentelemetry::global;
 use portcullis_contract::{random, v1};
 use tokio::sync::mpsc;
@@ -156,7 +159,8 @@ impl SimulatedAuthority {
         let requests = requests.map(Ok);
         let answers = watch::serve(Arc::clone(&self.host), source, requests);
         answers
-            .filter_map(|answer| future::ready(answer.ok()?.decode().ok()))
+            .flat_map(|answers| stream::iter(answers.unwrap_or_default()))
+            .filter_map(|answer| future::ready(answer.decode().ok()))
             .boxed()
     }
 

@@ -46,8 +46,8 @@ impl EncodedResponse {
 
     /// The bytes to send.
     #[must_use]
-    pub fn into_bytes(self) -> Bytes {
-        self.0
+    pub fn bytes(&self) -> &Bytes {
+        &self.0
     }
 
     /// Reads the message back.
@@ -169,11 +169,11 @@ mod tests {
     #[test]
     fn the_bytes_begin_with_the_length_of_the_message() {
         let response = EncodedResponse::new(Message::Drain(v1::WatchDrain {}));
-        let bytes = response.clone().into_bytes();
+        let bytes = response.bytes();
         assert_eq!(bytes[..PREFIX_BYTES], [0, 0, 0, 0, 2]);
         assert_eq!(bytes.len(), PREFIX_BYTES + 2);
 
-        let again = response.clone().into_bytes();
-        assert_eq!(again.as_ptr(), bytes.as_ptr(), "a clone shares its bytes");
+        let again = response.clone();
+        assert_eq!(again.bytes().as_ptr(), bytes.as_ptr(), "shared");
     }
 }

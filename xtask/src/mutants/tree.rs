@@ -32,8 +32,10 @@ impl Tree {
     pub(super) fn copy() -> Result<Self> {
         let directory = std::env::current_dir()?.join(DIRECTORY);
         let root = directory.join("tree");
+        let before = directory.join("before");
+        remove(&before)?;
         if root.exists() {
-            fs::remove_dir_all(&root).context("removing the copy of before")?;
+            fs::rename(&root, &before).context("keeping the copy of before")?;
         }
         let args = [
             "ls-files",
@@ -44,8 +46,9 @@ impl Tree {
         ];
         let files = shell::answer(command("git", args)).context("git does not list the files")?;
         for file in files.split('\0').filter(|file| Path::new(file).is_file()) {
-            copy_file(Path::new(file), &root.join(file))?;
+            copy_file(Path::new(file), &root.join(file), &before.join(file))?;
         }
+        remove(&before)?;
         fs::create_dir_all(root.join("target"))?;
         symlink(std::env::current_dir()?.join(TOOLS), root.join(TOOLS))?;
         let target = directory.join("build");
@@ -167,16 +170,26 @@ impl Tree {
     }
 }
 
-/// Copies a file with its time, by which cargo sees what is new.
-fn copy_file(from: &Path, to: &Path) -> Result<()> {
+fn remove(directory: &Path) -> Result<()> {
+    if directory.exists() {
+        fs::remove_dir_all(directory).context("removing the copy of before")?;
+    }
+    Ok(())
+}
+
+/// Copies a file. One that is as it was `before` keeps that time, by which cargo sees what is new.
+fn copy_file(from: &Path, to: &Path, before: &Path) -> Result<()> {
     let parent = to.parent().context("a file has a directory")?;
     fs::create_dir_all(parent)?;
     fs::copy(from, to).with_context(|| format!("copying {}", from.display()))?;
-    let modified = fs::metadata(from)?.modified()?;
-    File::options()
-        .write(true)
-        .open(to)?
-        .set_modified(modified)?;
+    // Not the time of the file itself: an edit during the build of before would be older than what was built.
+    if before.is_file() && fs::read(before)? == fs::read(from)? {
+        let modified = fs::metadata(before)?.modified()?;
+        File::options()
+            .write(true)
+            .open(to)?
+            .set_modified(modified)?;
+    }
     Ok(())
 }
 

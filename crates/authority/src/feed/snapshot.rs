@@ -230,8 +230,8 @@ mod tests {
         let data = Bytes::from(vec![1; CHUNK_BYTES_MAX]);
         let sha256 = Bytes::from(vec![1; 32]);
         let chunk = SealedChunk::new(usize::MAX, sha256, usize::MAX - 1, data);
-        let sent = chunk.into_response().into_bytes();
-        assert!(sent.len() <= 16_384, "{} bytes", sent.len());
+        let sent = chunk.into_response().bytes().len();
+        assert!(sent <= 16_384, "{sent} bytes");
     }
 
     #[tokio::test]

@@ -1,6 +1,6 @@
 //! One validator's stream.
 
-use std::{collections::VecDeque, future, sync::Arc};
+use std::{collections::VecDeque, future, mem, sync::Arc};
 
 use futures::{Stream, StreamExt, stream};
 use portcullis_contract::{
@@ -30,9 +30,6 @@ use crate::{
 /// The most probes of one stream that wait for a beat. More are not answered.
 const PROBES_MAX: usize = 64;
 
-/// The most answers for which a stream that has caught up keeps its room: a batch, a question and a beat.
-const ANSWERS_KEPT: usize = 4;
-
 /// The most batches that one read of the log returns, for a stream that fell out of the ring.
 const CATCH_UP_FRAMES: u32 = 256;
 
@@ -57,7 +54,7 @@ pub(crate) struct WatchStream<P> {
     /// The position behind all that was put into `next`.
     at: Position,
     /// Answers that can be sent at once.
-    next: VecDeque<Answer>,
+    next: Vec<Answer>,
     transfer: Option<SnapshotTransfer>,
     /// Whether nothing comes after `next`.
     is_over: bool,
@@ -120,7 +117,7 @@ where
             history,
             waiting: VecDeque::new(),
             at: start,
-            next: VecDeque::new(),
+            next: Vec::new(),
             transfer: None,
             is_over: false,
         };
@@ -128,29 +125,26 @@ where
         Ok(stream)
     }
 
-    /// All answers, in order, to the end.
-    pub(crate) fn answers(self) -> impl Stream<Item = Result<Answer, StreamEnd>> + Send {
-        // Boxed, because the unfolding moves the state with every answer.
+    /// All answers, in order, to the end: each time those that can be sent at once.
+    pub(crate) fn answers(self) -> impl Stream<Item = Result<Vec<Answer>, StreamEnd>> + Send {
+        // Boxed, because the unfolding moves the state each time.
         stream::try_unfold(Box::new(self), |mut stream| async move {
-            let answer = stream.next_answer().await?;
-            Ok(answer.map(|answer| (answer, stream)))
+            let answers = stream.next_answers().await?;
+            Ok(answers.map(|answers| (answers, stream)))
         })
     }
 
-    async fn next_answer(&mut self) -> Result<Option<Answer>, StreamEnd> {
-        loop {
-            let answer = self.next.pop_front();
-            // The connection asks only when it has taken everything before: then it has all up to this revision.
-            if self.next.is_empty() {
-                self.connected().record_taken(self.at.revision);
-                // A stream takes up to 256 batches at once, and would keep their room as long as its gate lives.
-                self.next.shrink_to(ANSWERS_KEPT);
-            }
-            if answer.is_some() || self.is_over {
-                return Ok(answer);
+    async fn next_answers(&mut self) -> Result<Option<Vec<Answer>>, StreamEnd> {
+        // The connection asks only when it has taken everything before: then it has all up to this revision.
+        self.connected().record_taken(self.at.revision);
+        while self.next.is_empty() {
+            if self.is_over {
+                return Ok(None);
             }
             self.gather().await?;
         }
+        // With their room: it may be that of 256 batches, and would be kept as long as the gate lives.
+        Ok(Some(mem::take(&mut self.next)))
     }
 
     async fn greet(&mut self, hello: Hello) -> Result<(), StreamEnd> {
@@ -164,7 +158,7 @@ where
         }
 
         let is_fork = state == CursorState::Fork;
-        self.next.push_back(Answer::Welcome {
+        self.next.push(Answer::Welcome {
             incarnation: here.incarnation,
             is_fork,
         });
@@ -230,11 +224,11 @@ where
     async fn gather_chunk(&mut self, transfer: SnapshotTransfer) -> Result<(), StreamEnd> {
         match transfer.step(&self.host.feed).await {
             TransferStep::Chunk(chunk, transfer) => {
-                self.next.push_back(Answer::SnapshotChunk(chunk));
+                self.next.push(Answer::SnapshotChunk(chunk));
                 self.transfer = Some(transfer);
             }
             TransferStep::LastChunk(chunk, position) => {
-                self.next.push_back(Answer::SnapshotChunk(chunk));
+                self.next.push(Answer::SnapshotChunk(chunk));
                 self.at = position;
             }
             TransferStep::Queued {
@@ -242,7 +236,7 @@ where
                 wait,
                 transfer,
             } => {
-                self.next.push_back(Answer::Queued { ahead, wait });
+                self.next.push(Answer::Queued { ahead, wait });
                 self.transfer = Some(transfer);
             }
             TransferStep::Wait(transfer) => {
@@ -289,7 +283,7 @@ where
         self.question.next = Some(now + pause);
         self.question.asked_at = self.at.revision;
         // Behind the batches: the validator has applied them when it reads this.
-        self.next.push_back(Answer::Confirm);
+        self.next.push(Answer::Confirm);
     }
 
     /// Counts the revision that the validator has applied.
@@ -346,7 +340,7 @@ where
             let skew = sent.0.saturating_sub(beat.beat.time.0);
             self.connected().record_skew(skew);
         }
-        self.next.push_back(Answer::Beat {
+        self.next.push(Answer::Beat {
             nonce: probe.nonce,
             beat,
         });
@@ -355,7 +349,7 @@ where
     /// Asks the validator to connect anew.
     fn end(&mut self) {
         // Behind the answers that were gathered before, so no batch that was read is held back.
-        self.next.push_back(Answer::Drain);
+        self.next.push(Answer::Drain);
         self.is_over = true;
     }
 
@@ -489,15 +483,11 @@ mod tests {
             panic!("refused");
         };
 
-        let mut most = 0;
-        let mut deltas = 0;
-        while deltas < 100 {
-            let answer = stream.next_answer().await.expect("open");
-            deltas += u32::from(matches!(answer, Some(Answer::Delta(_))));
-            most = most.max(stream.next.capacity());
-        }
-        assert!(most >= 99, "they were gathered at once");
-        assert!(stream.next.capacity() <= ANSWERS_KEPT);
+        let welcome = stream.next_answers().await.expect("open");
+        assert!(welcome.is_some_and(|answers| answers.len() == 1));
+        let deltas = stream.next_answers().await.expect("open");
+        assert!(deltas.is_some_and(|answers| answers.len() == 100));
+        assert_eq!(stream.next.capacity(), 0);
     }
 
     #[test]

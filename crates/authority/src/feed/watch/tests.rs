@@ -3,8 +3,9 @@
 use std::{pin::Pin, sync::Arc, time::Duration};
 
 use futures::{
-    SinkExt, Stream, StreamExt,
+    SinkExt, Stream, StreamExt, TryStreamExt,
     channel::mpsc::{self, Sender},
+    stream,
 };
 use portcullis_contract::{id::TenantId, position::Revision};
 use tokio::time::timeout;
@@ -29,7 +30,8 @@ async fn open(test: &Test) -> (Sender<Result<Asked, StreamEnd>>, Answers) {
     let Ok(stream) = opened else {
         panic!("refused");
     };
-    let mut answers: Answers = Box::pin(stream.answers());
+    let answers = stream.answers().map_ok(|ready| stream::iter(ready).map(Ok));
+    let mut answers: Answers = Box::pin(answers.try_flatten());
     assert_eq!(next(&mut answers).await, "welcome");
     // From now on it waits for what may wake it.
     assert_silent(&mut answers).await;

@@ -7,6 +7,7 @@ use std::{
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll, ready},
+    vec,
 };
 
 use axum::{
@@ -17,6 +18,7 @@ use futures::{Stream, stream::Empty};
 use http::HeaderMap;
 use http_body::Frame;
 use portcullis_contract::{sealed::EncodedResponse, v1};
+use prost::bytes::BytesMut;
 use tonic::Status;
 
 use crate::app::AppError;
@@ -24,15 +26,20 @@ use crate::app::AppError;
 /// What the generated service sends: nothing.
 pub(crate) type Answers = Empty<Result<v1::WatchResponse, Status>>;
 
+/// The most bytes of answers that are sent together. A frame of HTTP/2 has as many.
+const TOGETHER_BYTES_MAX: usize = 16 << 10;
+
 /// The answers of a stream, and its status after the last of them.
 struct WatchBody<S> {
     answers: S,
+    /// Those that can be sent at once.
+    ready: vec::IntoIter<EncodedResponse>,
     is_over: bool,
 }
 
 impl<S> http_body::Body for WatchBody<S>
 where
-    S: Stream<Item = Result<EncodedResponse, AppError>> + Unpin,
+    S: Stream<Item = Result<Vec<EncodedResponse>, AppError>> + Unpin,
 {
     type Data = Bytes;
     type Error = Status;
@@ -41,23 +48,57 @@ where
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Status>>> {
-        if self.is_over {
-            return Poll::Ready(None);
+        loop {
+            if let Some(first) = self.ready.next() {
+                let together = join_small(&first, &mut self.ready);
+                return Poll::Ready(Some(Ok(Frame::data(together))));
+            }
+            // Gives its room back, before a wait that may be long.
+            self.ready = Vec::new().into_iter();
+            if self.is_over {
+                return Poll::Ready(None);
+            }
+            match ready!(Pin::new(&mut self.answers).poll_next(context)) {
+                Some(Ok(answers)) => self.ready = answers.into_iter(),
+                Some(Err(error)) => return Poll::Ready(Some(self.end(&error.into()))),
+                None => return Poll::Ready(Some(self.end(&Status::ok("")))),
+            }
         }
-        let status = match ready!(Pin::new(&mut self.answers).poll_next(context)) {
-            Some(Ok(answer)) => return Poll::Ready(Some(Ok(Frame::data(answer.into_bytes())))),
-            Some(Err(error)) => Status::from(error),
-            None => Status::ok(""),
-        };
-        self.is_over = true;
-
-        let mut trailers = HeaderMap::new();
-        let added = status.add_header(&mut trailers);
-        Poll::Ready(Some(added.map(|()| Frame::trailers(trailers))))
     }
 
     fn is_end_stream(&self) -> bool {
         self.is_over
+    }
+}
+
+impl<S> WatchBody<S> {
+    fn end(&mut self, status: &Status) -> Result<Frame<Bytes>, Status> {
+        self.is_over = true;
+        let mut trailers = HeaderMap::new();
+        status.add_header(&mut trailers)?;
+        Ok(Frame::trailers(trailers))
+    }
+}
+
+/// The bytes of an answer, and of as many after it as are sent together with it. A connection keeps room for the most
+/// frames that it ever had to send.
+fn join_small(first: &EncodedResponse, rest: &mut vec::IntoIter<EncodedResponse>) -> Bytes {
+    let mut joined = BytesMut::new();
+    while let Some(next) = rest.as_slice().first() {
+        let length = first.bytes().len().max(joined.len()) + next.bytes().len();
+        if length > TOGETHER_BYTES_MAX {
+            break;
+        }
+        if joined.is_empty() {
+            joined.extend_from_slice(first.bytes());
+        }
+        joined.extend_from_slice(next.bytes());
+        rest.next();
+    }
+    match joined.is_empty() {
+        // Shared with all streams that send it.
+        true => first.bytes().clone(),
+        false => joined.freeze(),
     }
 }
 
@@ -68,10 +109,11 @@ struct Handed(Arc<Mutex<Option<Body>>>);
 /// The response of the generated service, with the body that is sent in its place.
 pub(crate) fn response<S>(answers: S) -> tonic::Response<Answers>
 where
-    S: Stream<Item = Result<EncodedResponse, AppError>> + Send + 'static,
+    S: Stream<Item = Result<Vec<EncodedResponse>, AppError>> + Send + 'static,
 {
     let body = Body::new(WatchBody {
         answers: Box::pin(answers),
+        ready: Vec::new().into_iter(),
         is_over: false,
     });
     let mut response = tonic::Response::new(futures::stream::empty());
@@ -96,7 +138,8 @@ pub(crate) async fn send_encoded(mut response: Response) -> Response {
 mod tests {
     use futures::stream;
     use http_body_util::BodyExt;
-    use portcullis_contract::v1::watch_response::Message;
+    use portcullis_contract::{sealed::SealedChunk, v1::watch_response::Message};
+    use tonic::Code;
 
     use super::*;
 
@@ -104,32 +147,62 @@ mod tests {
         EncodedResponse::new(Message::Drain(v1::WatchDrain {}))
     }
 
-    /// The body that is sent for the response of a handler.
-    async fn sent(answers: Vec<Result<EncodedResponse, AppError>>) -> Body {
+    /// The frames that are sent for the response of a handler.
+    async fn sent(answers: Vec<Result<Vec<EncodedResponse>, AppError>>) -> Vec<Frame<Bytes>> {
         // As the generated service does.
         let (_, _, extensions) = response(stream::iter(answers)).into_parts();
         let mut response = Response::new(Body::empty());
         *response.extensions_mut() = extensions;
-        send_encoded(response).await.into_body()
+
+        let mut body = send_encoded(response).await.into_body();
+        let mut frames = Vec::new();
+        while let Some(frame) = body.frame().await {
+            frames.push(frame.expect("a frame"));
+        }
+        frames
+    }
+
+    fn status(frame: &Frame<Bytes>) -> Code {
+        let trailers = frame.trailers_ref().expect("trailers");
+        Code::from_bytes(trailers["grpc-status"].as_bytes())
     }
 
     #[tokio::test]
-    async fn the_status_follows_the_last_message() {
-        let sent = sent(vec![Ok(drain()), Ok(drain())]).await;
-        let sent = sent.collect().await.expect("a body");
-        assert_eq!(sent.trailers().expect("trailers")["grpc-status"], "0");
-        let expected = [drain().into_bytes(), drain().into_bytes()].concat();
-        assert_eq!(sent.to_bytes(), expected);
+    async fn the_status_follows_the_last_answer() {
+        let sent = sent(vec![Ok(vec![drain()]), Ok(vec![drain()])]).await;
+        let [first, second, last] = &sent[..] else {
+            panic!("{sent:?}");
+        };
+        assert_eq!(first.data_ref(), Some(drain().bytes()));
+        assert_eq!(second.data_ref(), Some(drain().bytes()));
+        assert_eq!(status(last), Code::Ok);
     }
 
     #[tokio::test]
     async fn nothing_follows_an_error() {
-        let sent = sent(vec![Err(AppError::WatchCorrupted), Ok(drain())]).await;
-        let sent = sent.collect().await.expect("a body");
-        let expected = Status::from(AppError::WatchCorrupted).code();
-        let status = &sent.trailers().expect("trailers")["grpc-status"];
-        assert_eq!(tonic::Code::from_bytes(status.as_bytes()), expected);
-        assert!(sent.to_bytes().is_empty());
+        let sent = sent(vec![Err(AppError::WatchCorrupted), Ok(vec![drain()])]).await;
+        let [only] = &sent[..] else {
+            panic!("{sent:?}");
+        };
+        assert_eq!(status(only), Status::from(AppError::WatchCorrupted).code());
+    }
+
+    #[tokio::test]
+    async fn small_answers_are_sent_together() {
+        let large = SealedChunk::new(1, Bytes::new(), 0, vec![7; TOGETHER_BYTES_MAX - 40].into());
+        let large = large.into_response();
+        let answers = vec![drain(), drain(), large.clone(), large.clone(), drain()];
+        let sent = sent(vec![Ok(answers)]).await;
+        let [small, one, two, end] = &sent[..] else {
+            panic!("{} frames", sent.len());
+        };
+        let expected = [&drain().bytes()[..]; 2].concat();
+        assert_eq!(small.data_ref().expect("data"), &expected);
+        let one = one.data_ref().expect("data");
+        assert_eq!(one.as_ptr(), large.bytes().as_ptr(), "shared, not copied");
+        let expected = [&large.bytes()[..], &drain().bytes()[..]].concat();
+        assert_eq!(two.data_ref().expect("data"), &expected);
+        assert_eq!(status(end), Code::Ok);
     }
 
     #[tokio::test]

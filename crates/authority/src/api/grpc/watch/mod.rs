@@ -24,21 +24,22 @@ use crate::{
 /// The time that a validator has for its hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Serves a stream as fast as its answers are taken, until its connection is as old as it may be.
+/// Serves a stream as fast as its answers are taken, until its connection is as old as it may be. Answers come together
+/// if they can be sent at once.
 pub(crate) fn serve<I>(
     host: Arc<WatchHost>,
     source: StreamSource,
     inbound: I,
-) -> impl Stream<Item = Result<EncodedResponse, AppError>> + Send
+) -> impl Stream<Item = Result<Vec<EncodedResponse>, AppError>> + Send
 where
     I: Stream<Item = Result<v1::WatchRequest, Status>> + Send + Unpin + 'static,
 {
     // Boxed by itself: the opening needs nearly 4 KiB, and is over soon. The stream would keep room for it.
     let opening = Box::pin(open(host, source, inbound));
     let answers = opening.try_flatten_stream();
-    answers.filter_map(|answer| {
-        future::ready(match answer {
-            Ok(answer) => Some(Ok(answer)),
+    answers.filter_map(|answers| {
+        future::ready(match answers {
+            Ok(answers) => Some(Ok(answers)),
             Err(RpcEnd::Refused(error)) => Some(Err(error)),
             // A validator that has gone away needs no answer.
             Err(RpcEnd::Closed) => None,
@@ -73,7 +74,7 @@ async fn open<I>(
     host: Arc<WatchHost>,
     source: StreamSource,
     mut inbound: I,
-) -> Result<impl Stream<Item = Result<EncodedResponse, RpcEnd>>, RpcEnd>
+) -> Result<impl Stream<Item = Result<Vec<EncodedResponse>, RpcEnd>>, RpcEnd>
 where
     I: Stream<Item = Result<v1::WatchRequest, Status>> + Send + Unpin,
 {
@@ -83,9 +84,11 @@ where
     // The checksums bind every message to this stream, so that a proxy cannot mix up two of them unnoticed.
     let asked = inbound.map(move |message| parse::parse_asked(message, &stream_id));
     let stream = WatchStream::open(host, source, hello, asked).await?;
-    Ok(stream.answers().map(move |answer| match answer {
-        Ok(answer) => Ok(render_answer(answer, &stream_id)),
-        Err(end) => Err(end.into()),
+    Ok(stream.answers().map(move |answers| {
+        let rendered = answers?.into_iter();
+        Ok(rendered
+            .map(|answer| render_answer(answer, &stream_id))
+            .collect())
     }))
 }
 
