@@ -85,6 +85,33 @@ async fn one_session_may_stay(engine: Engine) {
     );
 }
 
+async fn a_repeated_sign_out_is_answered_by_the_cutoff_unless_a_session_of_the_user_is_newer(
+    engine: Engine,
+) {
+    let store = engine.place().await.store().await;
+    open(&*store, &sign_in("t", "a")).await;
+    let first = apply(&*store, sign_out("t", &["a"])).await;
+    open(&*store, &sign_in("t", "b")).await;
+    let again = apply(&*store, sign_out("t", &["a"])).await;
+    assert_eq!((again.revision, again.changed), (first.revision, 0));
+
+    let newer = open(&*store, &sign_in("t", "a")).await;
+    let last = apply(&*store, sign_out("t", &["a"])).await;
+    assert!(last.revision > first.revision && !is_alive(&*store, &newer).await);
+}
+
+async fn a_newer_session_is_not_overlooked_among_many(engine: Engine) {
+    let store = engine.place().await.store().await;
+    // One more than are looked at.
+    for _ in 0..101 {
+        open(&*store, &sign_in("t", "a")).await;
+    }
+    apply(&*store, sign_out("t", &["a"])).await;
+    let newer = open(&*store, &sign_in("t", "a")).await;
+    apply(&*store, sign_out("t", &["a"])).await;
+    assert!(!is_alive(&*store, &newer).await);
+}
+
 async fn two_sign_outs_in_one_batch_that_exempt_different_sessions_end_both(engine: Engine) {
     let store = engine.place().await.store().await;
     let (one, two) = (
@@ -148,6 +175,8 @@ async fn a_tenant_without_sessions_can_be_signed_out(engine: Engine) {
 crate::on_every_engine! {
     a_cutoff_covers_its_scope_and_what_was_opened_before_it,
     one_session_may_stay,
+    a_repeated_sign_out_is_answered_by_the_cutoff_unless_a_session_of_the_user_is_newer,
+    a_newer_session_is_not_overlooked_among_many,
     two_sign_outs_in_one_batch_that_exempt_different_sessions_end_both,
     only_a_session_of_the_user_may_stay,
     signing_out_an_unknown_user_creates_them,

@@ -20,10 +20,11 @@ use crate::Engine;
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn turn(life: Duration) -> Entry {
-    entry(Mutation::Turn {
-        life,
-        margin: Duration::ZERO,
-    })
+    turn_with(life, Duration::ZERO)
+}
+
+fn turn_with(life: Duration, margin: Duration) -> Entry {
+    entry(Mutation::Turn { life, margin })
 }
 
 async fn a_turn_waits_for_its_period(engine: Engine) {
@@ -42,6 +43,8 @@ async fn a_turn_waits_for_its_period(engine: Engine) {
             changed: 0
         }
     );
+    let early = apply(&*store, turn_with(HOUR / 2, HOUR / 2)).await;
+    assert_eq!(early.changed, 0, "the margin is part of it");
     assert_eq!(head(&*store).await, Revision(1), "nothing was changed");
     assert_eq!(
         apply(&*store, turn(Duration::ZERO)).await.revision,
