@@ -271,6 +271,18 @@ async fn disabling_counts_in_a_batch_with_a_sign_out_of_the_same_user(engine: En
     }
 }
 
+async fn erasing_a_user_ends_their_keys(engine: Engine) {
+    let store = engine.place().await.store().await;
+    let key = create(&*store, &new("t", "u")).await;
+    let other = create(&*store, &new("t", "v")).await;
+    let erasure = Mutation::EraseUser {
+        tenant: tenant("t"),
+        user: user("u"),
+    };
+    apply(&*store, entry(erasure)).await;
+    assert!(!is_alive(&*store, &key).await && is_alive(&*store, &other).await);
+}
+
 async fn revoking_an_api_key_revokes_no_session_with_its_serial(engine: Engine) {
     let store = engine.place().await.store().await;
     let key = create(&*store, &new("t", "u")).await;
@@ -506,6 +518,7 @@ crate::on_every_engine! {
     revoked_and_cut_off_api_keys_survive_every_turn,
     signing_out_ends_no_key_and_disabling_ends_all_of_the_owner_for_good,
     disabling_counts_in_a_batch_with_a_sign_out_of_the_same_user,
+    erasing_a_user_ends_their_keys,
     revoking_an_api_key_revokes_no_session_with_its_serial,
     an_expired_api_key_stays_expired_when_it_is_revoked,
     keys_are_listed_by_tenant_and_owner_and_the_ended_ones_when_asked_for,

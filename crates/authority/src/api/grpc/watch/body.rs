@@ -90,6 +90,7 @@ fn join_small(first: &EncodedResponse, rest: &mut vec::IntoIter<EncodedResponse>
             break;
         }
         if joined.is_empty() {
+            joined.reserve(length);
             joined.extend_from_slice(first.bytes());
         }
         joined.extend_from_slice(next.bytes());
