@@ -33,6 +33,7 @@ use portcullis_contract::{
     key::CredentialKind,
     position::{Incarnation, Position, Revision},
     sealed::SealedFrame,
+    v1::watch_response::Message,
     view::{Frame, View},
 };
 use published::Published;
@@ -153,7 +154,11 @@ impl Gate {
     /// Takes what a stream sends. The result has to be a view of one history.
     fn take(&mut self, batches: Vec<SealedBatch>, known: &[Position]) {
         for batch in batches {
-            let message = batch.frame.into_message();
+            let response = batch.frame.into_response();
+            let Some(Message::Delta(message)) = response.decode().expect("a response").message
+            else {
+                panic!("a batch is a delta");
+            };
             let frame = Frame::try_from(message).expect("our own message");
             let view = self.view.as_ref().expect("a snapshot first");
             let next = view.apply(&frame).expect("the next batch");
