@@ -46,7 +46,8 @@ pub(crate) struct Options {
     /// With `--suite`: ask no suite after this one. What survives it may be noticed by the others.
     #[arg(long, value_name = "SUITE", requires = "suite")]
     through: Option<String>,
-    /// With `--suite`: keep the results of a run that was stopped, and make the changes that it did not.
+    /// With `--suite`: keep the results of a run that was stopped, and make the changes that it did not. The changed code has
+    /// to be the same.
     #[arg(long, requires = "suite")]
     resume: bool,
     /// The groups to run; none: all of them.
