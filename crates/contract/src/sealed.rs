@@ -15,7 +15,7 @@ use crate::{
     watch::{AnyStream, Checksummed},
 };
 
-/// What gRPC puts before a message: whether it is compressed, in 1 byte, and its length, in 4.
+/// The bytes before a message of gRPC: 1 says whether it is compressed, 4 are its length.
 const PREFIX_BYTES: usize = 5;
 const NOT_COMPRESSED: u8 = 0;
 

@@ -3,6 +3,9 @@
 
 use std::{collections::HashMap, fmt::Write, time::Duration};
 
+use axum::body::Bytes;
+use http::HeaderMap;
+use http_body::Frame;
 use portcullis_contract::v1::ErrorReason as Reason;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, FieldViolation, StatusExt};
@@ -93,6 +96,13 @@ impl From<AppError> for Status {
 pub(in crate::api) fn message(error: &AppError) -> String {
     let (_, usual) = row(reason(error));
     own_message(error).unwrap_or_else(|| usual.to_owned())
+}
+
+/// The last frame of a body: a status.
+pub(super) fn trailers(status: &Status) -> Result<Frame<Bytes>, Status> {
+    let mut trailers = HeaderMap::new();
+    status.add_header(&mut trailers)?;
+    Ok(Frame::trailers(trailers))
 }
 
 fn row(reason: Reason) -> (Code, &'static str) {

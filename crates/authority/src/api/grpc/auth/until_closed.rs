@@ -9,12 +9,11 @@ use axum::{
     Error,
     body::{Body, Bytes},
 };
-use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use tokio_util::sync::WaitForCancellationFutureOwned;
 use tonic::Status;
 
-use crate::app::AppError;
+use crate::{api::grpc::status::trailers, app::AppError};
 
 /// A stream that ends before its handler ends it.
 pub(super) struct UntilClosed {
@@ -58,9 +57,7 @@ impl UntilClosed {
             End::Drained => AppError::Unavailable,
             End::Cut => AppError::CredentialsInvalid,
         });
-        let mut trailers = HeaderMap::new();
-        status.add_header(&mut trailers).ok()?;
-        Some(Ok(Frame::trailers(trailers)))
+        trailers(&status).ok().map(Ok)
     }
 }
 

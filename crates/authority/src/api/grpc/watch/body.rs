@@ -15,15 +15,14 @@ use axum::{
     response::Response,
 };
 use futures::{Stream, stream::Empty};
-use http::HeaderMap;
 use http_body::Frame;
 use portcullis_contract::{sealed::EncodedResponse, v1};
 use prost::bytes::BytesMut;
 use tonic::Status;
 
-use crate::app::AppError;
+use crate::{api::grpc::status::trailers, app::AppError};
 
-/// What the generated service sends: nothing.
+/// The messages of the generated service: none.
 pub(crate) type Answers = Empty<Result<v1::WatchResponse, Status>>;
 
 /// The most bytes of answers that are sent together. A frame of HTTP/2 has as many.
@@ -32,7 +31,7 @@ const TOGETHER_BYTES_MAX: usize = 16 << 10;
 /// The answers of a stream, and its status after the last of them.
 struct WatchBody<S> {
     answers: S,
-    /// Those that can be sent at once.
+    /// Answers that can be sent at once.
     ready: vec::IntoIter<EncodedResponse>,
     is_over: bool,
 }
@@ -74,9 +73,7 @@ where
 impl<S> WatchBody<S> {
     fn end(&mut self, status: &Status) -> Result<Frame<Bytes>, Status> {
         self.is_over = true;
-        let mut trailers = HeaderMap::new();
-        status.add_header(&mut trailers)?;
-        Ok(Frame::trailers(trailers))
+        trailers(status)
     }
 }
 
