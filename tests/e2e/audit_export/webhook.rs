@@ -176,7 +176,9 @@ async fn what_is_never_taken_becomes_a_dead_letter_and_can_be_delivered_later() 
     };
     let retried = authority.audit(OPERATOR).retry_dead_letters(retry).await;
     let retried = retried.expect("retried").into_inner();
-    assert_eq!((retried.changed, retried.remaining), (2, 0));
+    assert_eq!(retried.changed, 2);
+    // The other one may have been refused again by now.
+    assert!(retried.remaining <= 1, "{retried:?}");
     eventually("one dead letter", async || {
         (dead_letters(&schema).await == ["answered 400"]).then_some(())
     })

@@ -3140,7 +3140,7 @@ pub struct RetryDeadLettersResponse {
     /// The letters that this call found.
     #[prost(uint32, tag = "1")]
     pub changed: u32,
-    /// The letters of the export that nobody has asked for, at most 10,000.
+    /// The letters of the export that nobody has asked for, or that were refused again since, at most 10,000.
     #[prost(uint64, tag = "2")]
     pub remaining: u64,
 }
@@ -3565,8 +3565,9 @@ pub mod audit_service_client {
         }
         /// Asks for one more attempt to deliver dead letters of an export, outside of the order of the trail. The authority that
         /// delivers the export begins within seconds. A letter is gone when it was delivered, and stays otherwise, with the new
-        /// problem. Without `letters` it takes those that nobody has asked for yet, a bounded number: repeat it until
-        /// `remaining` is 0. Role: `operator`, over all tenants.
+        /// problem. Without `letters` it takes those that nobody has asked for yet, a bounded number. Repeat it until it has found
+        /// as many as the first answer left in `remaining`: a letter that is refused again can be asked for again. Role:
+        /// `operator`, over all tenants.
         pub async fn retry_dead_letters(
             &mut self,
             request: impl tonic::IntoRequest<super::RetryDeadLettersRequest>,
@@ -3689,8 +3690,9 @@ pub mod audit_service_server {
         >;
         /// Asks for one more attempt to deliver dead letters of an export, outside of the order of the trail. The authority that
         /// delivers the export begins within seconds. A letter is gone when it was delivered, and stays otherwise, with the new
-        /// problem. Without `letters` it takes those that nobody has asked for yet, a bounded number: repeat it until
-        /// `remaining` is 0. Role: `operator`, over all tenants.
+        /// problem. Without `letters` it takes those that nobody has asked for yet, a bounded number. Repeat it until it has found
+        /// as many as the first answer left in `remaining`: a letter that is refused again can be asked for again. Role:
+        /// `operator`, over all tenants.
         async fn retry_dead_letters(
             &self,
             request: tonic::Request<super::RetryDeadLettersRequest>,
