@@ -21,6 +21,8 @@ use crate::{
 /// Tests that run at once. Many of them start PostgreSQL servers and authorities of their own, and all that share a
 /// server share its 300 connections.
 const TEST_THREADS_MAX: usize = 8;
+/// Tests for each core: most of them wait most of the time.
+const TEST_THREADS_PER_CORE: usize = 2;
 
 /// Lines about failed tests that are printed again at the end.
 const FAILURE_LINES_MAX: usize = 60;
@@ -71,7 +73,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     tests.args(&options.cargo_args);
     if env::var_os("RUST_TEST_THREADS").is_none() {
         let cores = thread::available_parallelism()?.get();
-        tests.env("RUST_TEST_THREADS", cores.min(TEST_THREADS_MAX).to_string());
+        let threads = (cores * TEST_THREADS_PER_CORE).min(TEST_THREADS_MAX);
+        tests.env("RUST_TEST_THREADS", threads.to_string());
     }
     run_tests(tests)?;
     if options.cargo_args.is_empty() {
