@@ -191,6 +191,111 @@ async fn a_batch_is_tried_again_until_its_time_is_over() {
 }
 
 #[tokio::test]
+async fn a_batch_of_several_entries_has_the_time_of_one() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (mut appender, _batches) = appender(directory.path(), &queue()).await;
+    let database = database(directory.path());
+    database.execute_batch("BEGIN IMMEDIATE").expect("locked");
+    appender.config.append_timeout = Duration::ZERO;
+    let (submissions, answers): (Vec<_>, Vec<_>) =
+        (0..3).map(|_| submission(Mutation::Canary)).unzip();
+    let begun = Instant::now();
+    appender.append(submissions).await;
+    // The store waits for its lock once, and not for each entry by itself.
+    assert!(begun.elapsed() < 2 * BUSY, "{:?}", begun.elapsed());
+    for answer in answers {
+        let answered = answer.await.expect("answered");
+        assert_eq!(answered.err(), Some(LogError::Unavailable));
+    }
+}
+
+/// Lets what is being committed be older than is acknowledged.
+async fn grow_old() {
+    tokio::time::pause();
+    tokio::time::advance(COMMIT_AGE_MAX + Duration::from_secs(1)).await;
+    tokio::time::resume();
+}
+
+fn sign_out(tenant: &str) -> Mutation {
+    Mutation::SignOutTenant {
+        tenant: TenantId::parse(tenant).expect("a tenant id"),
+    }
+}
+
+/// The revision of a batch, and the number of its cuts.
+fn cuts(batch: &LogBatch) -> (Revision, usize) {
+    let mut revoked = Revoked::default();
+    add_revocations(&mut revoked, &batch.frame).expect("decodes");
+    (batch.frame.revision, revoked.cuts.len())
+}
+
+#[tokio::test]
+async fn a_late_batch_is_appended_again_until_a_commit_is_not_late() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (appender, mut batches) = appender(directory.path(), &queue()).await;
+    let first = appender.store.head().await.expect("read").revision.next();
+    let (late, answer) = submission(sign_out("acme"));
+    let growing = async {
+        grow_old().await;
+        // The repetition has begun when the feed gets the first batch.
+        let batch = batches.recv().await.expect("a batch");
+        assert_eq!(cuts(&batch), (first, 1));
+        grow_old().await;
+    };
+    tokio::join!(appender.append(vec![late]), growing);
+    let acknowledged = answer.await.expect("answered").expect("applied");
+    let third = first.next().next();
+    assert_eq!(acknowledged.outcome.revision, third);
+    for revision in [first.next(), third] {
+        let batch = batches.try_recv().expect("a batch");
+        assert_eq!(cuts(&batch), (revision, 1));
+    }
+    assert!(batches.try_recv().is_err());
+}
+
+#[tokio::test]
+async fn what_answers_for_a_late_batch_is_appended_again_too() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let (appender, mut batches) = appender(directory.path(), &queue()).await;
+    let (recalled, _answer) = submission(sign_out("acme"));
+    // A try whose answer was lost.
+    let entries = [recalled.entry.clone()];
+    appender.store.append(&entries).await.expect("appended");
+    let lost = appender.store.head().await.expect("read").revision;
+
+    let (other, answer) = submission(sign_out("globex"));
+    tokio::join!(appender.append(vec![recalled, other]), grow_old());
+    let acknowledged = answer.await.expect("answered").expect("applied");
+    let repeated = lost.next().next();
+    assert_eq!(acknowledged.outcome.revision, repeated);
+    let batch = batches.try_recv().expect("a batch");
+    assert_eq!(cuts(&batch), (lost.next(), 1));
+    let batch = batches.try_recv().expect("a batch");
+    assert_eq!(cuts(&batch), (repeated, 2));
+}
+
+#[tokio::test]
+async fn the_appender_outlives_a_bell_that_rings_for_nothing() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let queue = queue();
+    let (appender, _batches) = appender(directory.path(), &queue).await;
+    let (bell, rung) = mpsc::channel(1);
+    let mut running = Box::pin(appender.run(rung));
+    bell.try_send(()).expect("rung");
+    assert!(futures::poll!(&mut running).is_pending());
+    assert_eq!(bell.capacity(), 1, "heard");
+
+    let (submission, answer) = submission(Mutation::Canary);
+    let ticket = Ticket::of(&submission.entry);
+    assert!(matches!(lock(&queue).push(ticket, submission), Ok(None)));
+    bell.try_send(()).expect("rung");
+    tokio::select! {
+        () = running => panic!("it ended"),
+        answered = answer => assert!(answered.expect("answered").is_ok()),
+    }
+}
+
+#[tokio::test]
 async fn the_appender_ends_with_its_last_handle_and_after_the_last_entry() {
     let directory = tempfile::tempdir().expect("a directory");
     let queue = queue();
