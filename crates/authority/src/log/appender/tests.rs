@@ -235,14 +235,19 @@ async fn a_late_batch_is_appended_again_until_a_commit_is_not_late() {
     let (appender, mut batches) = appender(directory.path(), &queue()).await;
     let first = appender.store.head().await.expect("read").revision.next();
     let (late, answer) = submission(sign_out("acme"));
-    let growing = async {
-        grow_old().await;
-        // The repetition has begun when the feed gets the first batch.
-        let batch = batches.recv().await.expect("a batch");
-        assert_eq!(cuts(&batch), (first, 1));
-        grow_old().await;
+    let mut appending = Box::pin(appender.append(vec![late]));
+    assert!(futures::poll!(&mut appending).is_pending());
+    grow_old().await;
+
+    // Not polled any more once the feed has the batch: its repetition has begun then.
+    let batch = tokio::select! {
+        biased;
+        batch = batches.recv() => batch.expect("a batch"),
+        () = &mut appending => panic!("it was not late"),
     };
-    tokio::join!(appender.append(vec![late]), growing);
+    assert_eq!(cuts(&batch), (first, 1));
+    grow_old().await;
+    appending.await;
     let acknowledged = answer.await.expect("answered").expect("applied");
     let third = first.next().next();
     assert_eq!(acknowledged.outcome.revision, third);
@@ -264,7 +269,10 @@ async fn what_answers_for_a_late_batch_is_appended_again_too() {
     let lost = appender.store.head().await.expect("read").revision;
 
     let (other, answer) = submission(sign_out("globex"));
-    tokio::join!(appender.append(vec![recalled, other]), grow_old());
+    let mut appending = Box::pin(appender.append(vec![recalled, other]));
+    assert!(futures::poll!(&mut appending).is_pending());
+    grow_old().await;
+    appending.await;
     let acknowledged = answer.await.expect("answered").expect("applied");
     let repeated = lost.next().next();
     assert_eq!(acknowledged.outcome.revision, repeated);
