@@ -1,6 +1,9 @@
 //! The view at the head of the log, from a checkpoint and the batches after it.
 
-use portcullis_contract::{position::Position, view::View};
+use portcullis_contract::{
+    position::{Chain, Position},
+    view::View,
+};
 
 use super::{FeedError, TAIL_FRAMES, replay};
 use crate::{
@@ -25,12 +28,17 @@ pub async fn load_view(
             // After a failover the batches are not those of the head that was read before.
             Err(error) => {
                 let (now, chain) = store.head_and_chain(head.revision).await?;
-                if now.incarnation == head.incarnation && chain == Some(head.chain) {
+                if is_the_history_of(now, chain, head) {
                     return Err(error);
                 }
             }
         }
     }
+}
+
+/// Returns true if the log, which ends at `now` and has `chain` at the revision of `head`, is still that of `head`.
+fn is_the_history_of(now: Position, chain: Option<Chain>, head: Position) -> bool {
+    now.incarnation == head.incarnation && chain == Some(head.chain)
 }
 
 async fn replay_to(
@@ -123,6 +131,16 @@ mod tests {
 
     use super::{super::parts::Parts, *};
     use crate::config::WatchConfig;
+
+    #[test]
+    fn another_incarnation_or_chain_is_another_history() {
+        let head = View::empty(Incarnation([1; 16])).position();
+        let other = View::empty(Incarnation([2; 16])).position();
+        assert!(is_the_history_of(head, Some(head.chain), head));
+        assert!(!is_the_history_of(other, Some(head.chain), head));
+        assert!(!is_the_history_of(head, Some(Chain([9; 32])), head));
+        assert!(!is_the_history_of(head, None, head));
+    }
 
     #[tokio::test]
     async fn a_view_continues_to_a_head_if_the_store_has_its_chain_before_it() {

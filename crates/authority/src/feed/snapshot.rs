@@ -195,6 +195,7 @@ mod tests {
         id::Serial,
         key::CredentialKind,
         position::Incarnation,
+        v1,
         view::Frame,
     };
 
@@ -232,6 +233,24 @@ mod tests {
         let chunk = SealedChunk::new(usize::MAX, sha256, usize::MAX - 1, data);
         let sent = chunk.into_response().bytes().len();
         assert!(sent <= 16_384, "{sent} bytes");
+    }
+
+    #[test]
+    fn the_pieces_of_a_snapshot_are_its_bytes_in_their_order() {
+        let view = view(1);
+        let snapshot = EncodedSnapshot::new(&view);
+        let mut whole = Vec::new();
+        for index in 0..snapshot.length() {
+            let response = snapshot.chunk(index).into_response();
+            let message = response.decode().expect("a message");
+            let Some(v1::watch_response::Message::SnapshotChunk(chunk)) = message.message else {
+                panic!("{message:?}");
+            };
+            assert_eq!(chunk.offset, whole.len() as u64);
+            assert!(chunk.data.len() <= CHUNK_BYTES_MAX);
+            whole.extend(chunk.data);
+        }
+        assert_eq!(whole, view.encode());
     }
 
     #[tokio::test]

@@ -2,6 +2,8 @@
 
 mod published;
 
+use portcullis_contract::position::sha256;
+
 use super::{
     parts::{Parts, STALENESS},
     *,
@@ -69,6 +71,7 @@ async fn another_history_replaces_the_view_and_explains_what_is_missing() {
     }
     feed.advance().await.expect("read");
     assert!(!feed.explains(last), "nothing is missing");
+    assert_eq!(feed.snapshot().await.position, last);
 
     let head = other.append().await.position;
     assert!(head.revision < last.revision);
@@ -78,6 +81,7 @@ async fn another_history_replaces_the_view_and_explains_what_is_missing() {
     assert_eq!(feed.history(), 1);
     assert_eq!(feed.gauges().forks, 1);
     assert_eq!(feed.gauges().head, head.revision, "lower than before");
+    assert_eq!(feed.snapshot().await.position, head);
     assert!(feed.explains(last), "both histories had this revision");
     let mut beyond = last;
     beyond.revision = beyond.revision.next();
@@ -88,6 +92,23 @@ async fn another_history_replaces_the_view_and_explains_what_is_missing() {
     feed.advance().await.expect("adopted");
     assert_eq!((at(&feed), feed.history()), (last, 2));
     assert!(feed.explains(last) && !feed.explains(beyond));
+}
+
+#[tokio::test]
+async fn a_part_of_a_snapshot_is_known_again() {
+    let parts = Parts::new().await;
+    let feed = open(&parts).await;
+    let snapshot = feed.snapshot().await;
+    let bytes = feed.view().encode();
+    let mut part = SnapshotPart {
+        sha256: sha256(&bytes),
+        total_bytes: bytes.len() as u64,
+        offset: 0,
+    };
+    let (held, next) = feed.held_snapshot(&part).await.expect("held");
+    assert!(Arc::ptr_eq(&held, &snapshot) && next == 0);
+    part.total_bytes += 1;
+    assert!(feed.held_snapshot(&part).await.is_none());
 }
 
 #[tokio::test]
