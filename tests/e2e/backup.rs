@@ -184,6 +184,50 @@ async fn a_file_that_is_no_whole_backup_changes_nothing() {
     assert!(is_alive(&authority, &ada).await);
 }
 
+#[tokio::test]
+async fn a_restore_that_cannot_begin_a_new_history_changes_nothing() {
+    let mut authority = TestAuthority::sqlite().await;
+    let ada = session_id(&authority.sign_in("ada").await);
+    let config = configuration(&authority);
+    let backup = authority.directory().join("backup.db");
+    let backup = backup.to_str().expect("a path");
+    let (code, _, stderr) = run(&["backup", "--config", &config, backup]).await;
+    assert_eq!(code, Some(0), "{stderr}");
+    revoke(&authority, &ada).await;
+    authority.stop().await;
+
+    let key = authority.config.keys.master_key_file.clone();
+    let right = fs::read(&key).expect("read");
+    fs::write(&key, "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=").expect("written");
+    let restore = ["restore", "--config", &config, backup, "--replace"];
+    let (code, _, stderr) = run(&restore).await;
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("the master key is not"), "{stderr}");
+    let data = authority.config.store.url.strip_prefix("sqlite:");
+    let left = files_below(Path::new(data.expect("a directory")));
+    let is_of_a_restore = |file: &PathBuf| file.to_string_lossy().contains("restor");
+    assert!(!left.iter().any(is_of_a_restore), "{left:?}");
+
+    fs::write(&key, right).expect("written");
+    authority.start().await;
+    assert!(!is_alive(&authority, &ada).await, "as it was");
+}
+
+#[tokio::test]
+async fn what_needs_a_database_makes_none() {
+    let mut authority = TestAuthority::sqlite().await;
+    let empty = authority.directory().join("empty");
+    authority.stop().await;
+    authority.config.store.url = format!("sqlite:{}", empty.display());
+    let config = configuration(&authority);
+    for command in ["recover", "log-version"] {
+        let (code, _, stderr) = run(&[command, "--config", &config]).await;
+        assert_eq!(code, Some(2), "{stderr}");
+        assert!(stderr.contains("there is no database in"), "{stderr}");
+        assert!(!empty.exists());
+    }
+}
+
 /// The user `nobody`, in the place of the service's.
 const SERVICE: u32 = 65534;
 

@@ -261,6 +261,11 @@ async fn a_stream_that_breaks_the_protocol_is_refused() {
             "INVALID_FIELD",
         ),
         (vec![hello(|_| {}), hello(|_| {})], "WATCH_PROTOCOL"),
+        // Larger than any message may be: the transport does not read it.
+        (
+            vec![hello(|hello| hello.name = "x".repeat(5 << 20))],
+            "WATCH_PROTOCOL",
+        ),
     ];
     for (requests, expected) in cases {
         let answers = watch(&authority, requests.clone(), usize::MAX).await;

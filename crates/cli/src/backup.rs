@@ -7,8 +7,9 @@ use clap::Args;
 use portcullis_authority::{
     config::{Config, ConfigError},
     installation::recover::recover as begin_history,
+    keys::MasterKeys,
     open_store, read_master_keys,
-    store::sqlite,
+    store::{Recovered, sqlite},
 };
 
 use crate::configuration::Source;
@@ -64,20 +65,52 @@ pub(crate) async fn restore(options: RestoreOptions) -> Result<()> {
         let problem = "has a database already: give --replace to keep that one aside";
         return Err(ConfigError::new("store.url", problem).into());
     }
-    let kept = sqlite::restore(&options.file, directory).await?;
+    let restoration = sqlite::Restoration::begin(&options.file, directory).await?;
+    // Before it is in place: a backup without a new history would have sessions that were ended since.
+    let recovered = begin_history_in(
+        restoration.staging(),
+        &config,
+        &master,
+        !options.keep_sessions,
+    )
+    .await?;
+    let kept = restoration.finish().await?;
     if let Some(kept) = kept {
         println!("the database before is in {}", kept.display());
     }
-    // Opening migrates the database, so this version can restore the backup of an older one.
-    let store = open_store(&config.store).await?;
-    // Gates have seen revisions that the backup lacks. By the new history they know that this one does not continue
-    // it.
-    let recovered = begin_history(&*store, &master, !options.keep_sessions).await?;
     println!(
         "restored: a new history begins at revision {}",
         recovered.head.revision
     );
     Ok(())
+}
+
+/// Begins a new history in a data directory, and closes it.
+async fn begin_history_in(
+    directory: &Path,
+    config: &Config,
+    master: &MasterKeys,
+    sign_out: bool,
+) -> Result<Recovered> {
+    let mut config = config.store.clone();
+    config.url = format!("sqlite:{}", directory.display());
+    // Opening migrates the database, so this version can restore the backup of an older one.
+    let store = open_store(&config).await?;
+    // Gates have seen revisions that the backup lacks. By the new history they know that this one does not continue
+    // it.
+    Ok(begin_history(&*store, master, sign_out).await?)
+}
+
+/// Fails if there is no database yet: to open one would make it.
+pub(crate) fn check_database(config: &Config) -> Result<(), ConfigError> {
+    match data_directory(config) {
+        Ok(directory) if !sqlite::has_database(directory) => {
+            let problem = format!("there is no database in {}", directory.display());
+            Err(ConfigError::new("store.url", problem))
+        }
+        // PostgreSQL says so itself.
+        _ => Ok(()),
+    }
 }
 
 fn data_directory(config: &Config) -> Result<&Path, ConfigError> {

@@ -13,6 +13,7 @@ use portcullis_contract::delta::LOG_VERSION;
 use tokio::signal::unix::{Signal, SignalKind};
 
 use crate::{
+    backup::check_database,
     callers_file::CallersFile,
     configuration::Source,
     service_manager,
@@ -155,6 +156,7 @@ pub(crate) async fn migrate(options: MigrateOptions) -> Result<()> {
 /// Raises the version of the log if asked to, and prints it with those who read the log.
 pub(crate) async fn log_version(options: LogVersionOptions) -> Result<()> {
     let config = options.source.read()?;
+    check_database(&config)?;
     let store = open_store(&config.store).await?;
     if let Some(LogVersionChange::Raise { to }) = options.change {
         store.raise_log_version(to).await?;
@@ -179,6 +181,7 @@ pub(crate) async fn recover(options: RecoverOptions) -> Result<()> {
     let config = options.source.read()?;
     // Before the store is opened, which migrates it. A wrong key file must change nothing.
     let master = read_master_keys(&config.keys).await?;
+    check_database(&config)?;
     let store = open_store(&config.store).await?;
     // Sessions end unless the operator says otherwise: nobody knows which sign-outs were lost, and
     // to sign in again is the smaller harm (I1, I4).

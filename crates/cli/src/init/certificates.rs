@@ -1,12 +1,13 @@
 //! The certificates of a new authority: one that signs, and the server's, which it has signed.
 
-use std::{fs, path::Path};
+use std::{fs, net::IpAddr, path::Path};
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     KeyUsagePurpose,
 };
 use time::{Duration, OffsetDateTime};
+use x509_parser::{extensions::GeneralName, pem::Pem};
 
 use crate::{
     credentials::replace_file,
@@ -72,6 +73,40 @@ impl Certificates {
             PUBLIC,
         )
     }
+}
+
+/// The hosts of the certificate that the server has.
+pub(super) fn read_hosts(directory: &Path) -> Result<Vec<String>> {
+    let file = directory.join("chain.pem");
+    let text = read(&file)?;
+    let hosts = hosts_of(text.as_bytes()).filter(|hosts| !hosts.is_empty());
+    hosts.ok_or_else(|| {
+        let failure = Failure::usage(format!("{}: no certificate with a host", file.display()));
+        failure.hint("name each host with --host")
+    })
+}
+
+fn hosts_of(pem: &[u8]) -> Option<Vec<String>> {
+    let first = Pem::iter_from_buffer(pem).next()?.ok()?;
+    let certificate = first.parse_x509().ok()?;
+    let names = certificate.subject_alternative_name().ok()??;
+    let mut hosts = Vec::new();
+    for name in &names.value.general_names {
+        match name {
+            GeneralName::DNSName(name) => hosts.push((*name).to_owned()),
+            GeneralName::IPAddress(bytes) => hosts.push(ip_of(bytes)?.to_string()),
+            _ => {}
+        }
+    }
+    Some(hosts)
+}
+
+fn ip_of(bytes: &[u8]) -> Option<IpAddr> {
+    if let Ok(bytes) = <[u8; 4]>::try_from(bytes) {
+        return Some(bytes.into());
+    }
+    let bytes = <[u8; 16]>::try_from(bytes).ok()?;
+    Some(bytes.into())
 }
 
 impl SigningAuthority {

@@ -14,7 +14,10 @@ use clap::Args;
 use portcullis_authority::{config::Role, keys::MasterKey};
 use serde::Serialize;
 
-use self::{certificates::Certificates, place::Place};
+use self::{
+    certificates::{Certificates, read_hosts},
+    place::Place,
+};
 use crate::{
     context::Shown,
     credentials::{create_directory, digest, generate_bearer, write_secret},
@@ -52,7 +55,8 @@ pub(crate) struct Options {
     /// package.
     #[arg(long, value_name = "GROUP")]
     group: Option<String>,
-    /// Only make a new certificate for the hosts, signed by the authority in DIR. A running authority takes it.
+    /// Only make a new certificate for the hosts, signed by the authority in DIR; without --host for those of the present
+    /// one. A running authority takes it.
     #[arg(long, conflicts_with_all = ["issuer", "store_url", "group"])]
     renew_certificate: bool,
     #[command(flatten)]
@@ -141,7 +145,7 @@ fn write_files(
     create_private(&part.join("tls"))?;
     write_private(&part.join("master.key"), &MasterKey::generate().to_base64())?;
 
-    let certificates = Certificates::generate(&all_hosts(options))?;
+    let certificates = Certificates::generate(&with_own(options.hosts.clone()))?;
     certificates.write(&part.join("tls"))?;
 
     let configuration = configuration(options, place, directory, callers)?;
@@ -180,15 +184,21 @@ fn configuration(
 fn renew_certificate(options: &Options) -> Result<()> {
     let tls = options.directory.join("tls");
     // Signed by the authority that gates already trust, so none of them has to be told.
-    let certificates = Certificates::read_authority(&tls)?.issue(&all_hosts(options))?;
-    certificates.write_server(&tls)?;
+    let authority = Certificates::read_authority(&tls)?;
+    let hosts = match options.hosts.is_empty() {
+        // Without the present ones gates on other machines could not verify the server any more.
+        true => read_hosts(&tls)?,
+        false => options.hosts.clone(),
+    };
+    let hosts = with_own(hosts);
+    authority.issue(&hosts)?.write_server(&tls)?;
+    note(&format!("the new certificate is for {}", hosts.join(", ")));
     note("a running authority takes the new certificate within 5 s");
     Ok(())
 }
 
-/// The hosts of the certificate: those that were named, and this machine's own names.
-fn all_hosts(options: &Options) -> Vec<String> {
-    let mut hosts = options.hosts.clone();
+/// Adds this machine's own names to the hosts of a certificate.
+fn with_own(mut hosts: Vec<String>) -> Vec<String> {
     // The commands that are printed next connect from this machine.
     for own in ["localhost", "127.0.0.1", "::1"] {
         if !hosts.iter().any(|host| host == own) {

@@ -10,6 +10,18 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{ConfigError, explain::explain, locations::Locations};
 
+/// The other programs, whose variables begin with the prefix of the authority too. A shell may have both.
+const OTHER_PROGRAMS: [&str; 2] = ["sidecar_", "console_"];
+
+/// Whether a variable is one of another program: `SIDECAR_AUTHORITY__BEARER`, and not `SIDECAR__BEARER`.
+fn is_of_another_program(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    OTHER_PROGRAMS.iter().any(|program| {
+        let rest = name.strip_prefix(program);
+        rest.is_some_and(|rest| !rest.starts_with('_'))
+    })
+}
+
 /// The layers of a configuration: a file, the environment over it, and flags over both.
 pub struct Layers {
     text: String,
@@ -37,7 +49,7 @@ impl Layers {
         // Kubernetes sets variables like PORTCULLIS_PORT beside a Service named `portcullis`. A setting has a section,
         // and so two underscores: without the filter such a variable would be an unknown key.
         let environment = Env::prefixed(prefix)
-            .filter(|name| name.as_str().contains("__"))
+            .filter(|name| name.as_str().contains("__") && !is_of_another_program(name.as_str()))
             .split("__");
         Self {
             text: text.to_owned(),
@@ -141,6 +153,16 @@ mod tests {
 
     fn refused_file(text: &str) -> ConfigError {
         refused(&Layers::of_text(text, "PORTCULLIS_TEST_"))
+    }
+
+    #[test]
+    fn variables_of_another_program_are_left_out() {
+        for name in ["SIDECAR_AUTHORITY__BEARER", "CONSOLE_TLS__CA_FILE"] {
+            assert!(is_of_another_program(name), "{name}");
+        }
+        for name in ["SIDECAR__BEARER", "SERVER__SIDECAR_X", "STORE__URL"] {
+            assert!(!is_of_another_program(name), "{name}");
+        }
     }
 
     #[test]

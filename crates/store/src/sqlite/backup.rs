@@ -1,9 +1,9 @@
 //! Backups of a data directory while its authority runs, and their restoration.
 
 use std::{
-    fs::{self, File},
+    fs::{self, DirBuilder, File},
     io,
-    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -46,17 +46,56 @@ pub async fn back_up(directory: &Path, file: &Path) -> Result<Copied, StoreError
     blocking(move || back_up_blocking(&directory, &file)).await
 }
 
-/// Puts a backup into a data directory that no authority has open. A database that is there already is kept in a
-/// directory beside it, whose path is returned.
-///
-/// The authority must not start before `recover` has begun a new history: sign-outs after the backup are not in it.
-///
-/// # Errors
-/// When an authority runs, the backup is damaged or none of ours, or a file cannot be written. Then the database that
-/// was there still is.
-pub async fn restore(file: &Path, directory: &Path) -> Result<Option<PathBuf>, StoreError> {
-    let (file, directory) = (file.to_owned(), directory.to_owned());
-    blocking(move || restore_blocking(&file, &directory)).await
+/// A backup on its way into a data directory: it has a directory of its own until it is put in the place of the database.
+/// If it never is, nothing has changed.
+pub struct Restoration {
+    /// The data directory.
+    directory: PathBuf,
+    /// Where the backup is meanwhile.
+    staging: PathBuf,
+    /// No authority can start meanwhile.
+    _lock: File,
+}
+
+impl Restoration {
+    /// Checks a backup, and copies it into a data directory of its own below the one that it is for.
+    ///
+    /// # Errors
+    /// When an authority runs, the backup is damaged or none of ours, or a file cannot be written.
+    pub async fn begin(file: &Path, directory: &Path) -> Result<Self, StoreError> {
+        let (file, directory) = (file.to_owned(), directory.to_owned());
+        blocking(move || begin_blocking(&file, directory)).await
+    }
+
+    /// The data directory of the backup. A new history has to begin in it: sign-outs after the backup are not in it.
+    #[must_use]
+    pub fn staging(&self) -> &Path {
+        &self.staging
+    }
+
+    /// Puts the backup in the place of the database, which is kept in a directory beside it, whose path is returned. No
+    /// store may be open over the backup any more.
+    ///
+    /// # Errors
+    /// When a file cannot be written. Then the database that was there still is.
+    pub async fn finish(self) -> Result<Option<PathBuf>, StoreError> {
+        blocking(move || self.finish_blocking()).await
+    }
+
+    fn finish_blocking(self) -> Result<Option<PathBuf>, StoreError> {
+        let staged = self.staging.join(FILE);
+        fold_log(&staged).map_err(store_error)?;
+        let kept = keep_old(&self.directory)?;
+        rename_durably(&staged, &self.directory.join(FILE))?;
+        Ok(kept)
+    }
+}
+
+impl Drop for Restoration {
+    fn drop(&mut self) {
+        // What is left is replaced by the next restoration.
+        let _ = fs::remove_dir_all(&self.staging);
+    }
 }
 
 /// Whether a data directory has a database.
@@ -135,18 +174,37 @@ fn check(database: &Connection) -> Result<Revision, StoreError> {
     Ok(Revision(head.unsigned_abs()))
 }
 
-fn restore_blocking(file: &Path, directory: &Path) -> Result<Option<PathBuf>, StoreError> {
+fn begin_blocking(file: &Path, directory: PathBuf) -> Result<Restoration, StoreError> {
     // Before anything is touched: a running authority must keep its files.
-    let _lock = lock_directory(directory)?;
-    // A damaged backup is found before the database that is there is touched.
+    let lock = lock_directory(&directory)?;
     check(&open_to_read(file)?)?;
-    let database = directory.join(FILE);
-    let new = with_ending(&database, ".restoring");
-    copy_durably(file, &new)?;
-    give_to_owner(&new, directory).map_err(|error| io_error(&new, &error))?;
-    let kept = keep_old(directory)?;
-    rename_durably(&new, &database)?;
-    Ok(kept)
+    let restoration = Restoration {
+        staging: directory.join("restoring"),
+        directory,
+        _lock: lock,
+    };
+
+    let staging = &restoration.staging;
+    make_staging(staging, &restoration.directory).map_err(|error| io_error(staging, &error))?;
+    let staged = staging.join(FILE);
+    copy_durably(file, &staged)?;
+    give_to_owner(&staged, staging).map_err(|error| io_error(&staged, &error))?;
+    Ok(restoration)
+}
+
+/// Makes an empty directory for a backup. A left-over of a restoration that was interrupted is removed.
+fn make_staging(staging: &Path, directory: &Path) -> io::Result<()> {
+    if staging.exists() {
+        fs::remove_dir_all(staging)?;
+    }
+    DirBuilder::new().mode(0o700).create(staging)?;
+    give_to_owner(staging, directory)
+}
+
+/// Takes SQLite's log into the file of a database.
+fn fold_log(database: &Path) -> rusqlite::Result<()> {
+    let connection = Connection::open(database)?;
+    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
 }
 
 /// Keeps the database of a directory in a directory of its own, so that a rename can replace it in one step.
@@ -155,10 +213,8 @@ fn keep_old(directory: &Path) -> Result<Option<PathBuf>, StoreError> {
     if !database.exists() {
         return Ok(None);
     }
-    // Takes SQLite's log into the file. It may fail, because a damaged database is a reason to restore: then the log is
-    // kept beside it.
-    let _ = Connection::open(&database)
-        .and_then(|old| old.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
+    // It may fail, because a damaged database is a reason to restore: then the log is kept beside it.
+    let _ = fold_log(&database);
     let away = make_away(directory)?;
     link_into(&away, &database)?;
     remove_logs(&database)?;

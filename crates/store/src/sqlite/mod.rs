@@ -8,5 +8,5 @@ mod engine;
 mod measure;
 mod ownership;
 
-pub use self::backup::{Copied, back_up, has_database, restore};
+pub use self::backup::{Copied, Restoration, back_up, has_database};
 pub use self::engine::{Sqlite, installed_issuer, schema};

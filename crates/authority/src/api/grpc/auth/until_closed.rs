@@ -91,10 +91,32 @@ impl http_body::Body for UntilClosed {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_none()
+        match &self.body {
+            // A refusal has its status in the headers, and must end with them: clients take a frame after it for an error
+            // of the protocol.
+            Some(body) => body.is_end_stream(),
+            None => true,
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::HttpBody;
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+
+    #[test]
+    fn a_body_that_has_nothing_to_send_ends_with_the_headers() {
+        let closed = || CancellationToken::new().cancelled_owned();
+        for wrap in [UntilClosed::wrap, UntilClosed::cut] {
+            assert!(wrap(Body::empty(), closed()).is_end_stream());
+            assert!(!wrap(Body::from("answer"), closed()).is_end_stream());
+        }
     }
 }

@@ -17,6 +17,7 @@ use tonic::Status;
 pub(super) use self::body::{Answers, response, send_encoded};
 use super::render::timestamp;
 use crate::{
+    api::access::UNDECODABLE,
     app::AppError,
     feed::watch::{Answer, StreamEnd, StreamSource, WatchHost, WatchStream},
 };
@@ -105,7 +106,10 @@ where
             message: Some(Received::Hello(hello)),
         })) => Ok(hello),
         Some(Ok(_)) => Err(AppError::WatchProtocol("the first message must be hello").into()),
-        // After an error of the transport nobody is there to read a refusal.
+        Some(Err(status)) if parse::is_undecodable(&status) => {
+            Err(AppError::WatchProtocol(UNDECODABLE).into())
+        }
+        // After another error of the transport nobody is there to read a refusal.
         None | Some(Err(_)) => Err(RpcEnd::Closed),
     }
 }

@@ -9,10 +9,10 @@ use portcullis_contract::{
     watch::{AnyStream, Checksummed, StreamId},
 };
 use prost_types::Timestamp;
-use tonic::Status;
+use tonic::{Code, Status};
 
 use crate::{
-    api::grpc::activity,
+    api::{access::UNDECODABLE, grpc::activity},
     app::AppError,
     domain::Micros,
     feed::{
@@ -110,13 +110,20 @@ fn parse_proven_head(proven: v1::ProvenHead) -> Option<ProvenHead> {
     })
 }
 
+/// Whether the transport could not read a message. The validator is there, and has to learn why its stream ends. After
+/// other errors nobody is.
+pub(super) fn is_undecodable(status: &Status) -> bool {
+    matches!(status.code(), Code::Internal | Code::OutOfRange)
+}
+
 pub(super) fn parse_asked(
     message: Result<v1::WatchRequest, Status>,
     stream_id: &StreamId,
 ) -> Result<Asked, StreamEnd> {
-    let Ok(message) = message else {
-        return Err(StreamEnd::Closed);
-    };
+    let message = message.map_err(|status| match is_undecodable(&status) {
+        true => StreamEnd::from(WatchError::Protocol(UNDECODABLE)),
+        false => StreamEnd::Closed,
+    })?;
     match message.message {
         Some(Received::Probe(probe)) if probe.is_intact(stream_id) => Ok(Asked::Probe(Probe {
             nonce: probe.nonce,
