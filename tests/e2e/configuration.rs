@@ -163,6 +163,14 @@ fn refusals() -> Vec<(String, [&'static str; 2])> {
             ["watch.streams", "column 11)"],
         ),
         (
+            "[server]\ngrpc_listen = \"127.0.0.1:7400\"\nhttp_listen = \"127.0.0.1:7400\"\n".into(),
+            ["server.http_listen", "must differ"],
+        ),
+        (
+            "[audit]\narchive_directory = \"/nowhere\"\n".into(),
+            ["audit.archive_directory", "a directory that there is"],
+        ),
+        (
             "[tokens]\nissuer = \"\"\n".into(),
             ["tokens.issuer", "column 10)"],
         ),

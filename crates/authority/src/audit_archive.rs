@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::{App, audit::RecordCodes},
-    config::ConfigError,
+    config::{AuditConfig, ConfigError},
     domain::{ExportPlace, TrailMark, TrailPosition},
     keys::{MasterKeys, random},
     store::{
@@ -77,17 +77,27 @@ enum ArchiveError {
     Lost,
 }
 
+/// Fails if the archive is configured and its directory is not there.
+pub(crate) fn check_directory(config: &AuditConfig) -> Result<(), ConfigError> {
+    let Some(directory) = &config.archive_directory else {
+        return Ok(());
+    };
+    match fs::metadata(directory).is_ok_and(|found| found.is_dir()) {
+        true => Ok(()),
+        false => {
+            let problem = "must be a directory that there is";
+            Err(ConfigError::new("audit.archive_directory", problem))
+        }
+    }
+}
+
 impl Archiver {
     /// Opens the archive that is configured.
     pub(crate) fn open(app: &App) -> Result<Option<Self>, ConfigError> {
         let Some(directory) = &app.config.audit.archive_directory else {
             return Ok(None);
         };
-        let is_directory = fs::metadata(directory).is_ok_and(|found| found.is_dir());
-        if !is_directory {
-            let problem = "must be a directory that there is";
-            return Err(ConfigError::new("audit.archive_directory", problem));
-        }
+        check_directory(&app.config.audit)?;
         Ok(Some(Self {
             directory: directory.clone(),
             store: Arc::clone(&app.store),

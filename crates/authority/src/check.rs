@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use futures::future::BoxFuture;
 
 use crate::{
-    audit_export,
+    audit_archive, audit_export,
     client_info::places::Places,
     config::{CallerConfig, Config, ConfigError, StoreConfig},
     identity_providers::IdentityProviders,
@@ -57,6 +57,7 @@ async fn read_files(config: &Config) -> Result<MasterKeys, StartError> {
     Tls::open_http(&config.server)?;
     check_files(&config.telemetry)?;
     audit_export::check_files(&config.audit_exports)?;
+    audit_archive::check_directory(&config.audit)?;
     IdentityProviders::open(&config.identity_providers)?;
     Ok(master_keys)
 }

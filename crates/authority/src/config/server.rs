@@ -139,10 +139,13 @@ impl ServerConfig {
             ));
         }
         self.check_http_address("server.http_listen", self.http_listen)?;
-        match self.metrics_listen {
-            Some(address) => self.check_http_address("server.metrics_listen", address),
-            None => Ok(()),
-        }
+        check_other_address("server.http_listen", self.http_listen, &[self.grpc_listen])?;
+        let Some(metrics) = self.metrics_listen else {
+            return Ok(());
+        };
+        self.check_http_address("server.metrics_listen", metrics)?;
+        let others = [self.grpc_listen, self.http_listen];
+        check_other_address("server.metrics_listen", metrics, &others)
     }
 
     /// Whoever changes the keys on their way makes verifiers trust forged tokens, and the metrics name the gates.
@@ -227,4 +230,17 @@ impl ServerConfig {
         }
         Ok(())
     }
+}
+
+/// Refuses an address that another listener has. With port 0 each gets one of its own.
+fn check_other_address(
+    key: &str,
+    address: SocketAddr,
+    others: &[SocketAddr],
+) -> Result<(), ConfigError> {
+    if address.port() != 0 && others.contains(&address) {
+        let problem = "must differ from the addresses of the other listeners";
+        return Err(ConfigError::new(key, problem));
+    }
+    Ok(())
 }

@@ -19,7 +19,7 @@ pub(super) async fn check(remote: &Remote, findings: &mut Vec<Finding>) {
     };
     findings.push(Finding::good(
         "authority",
-        "answers, and its certificate is the expected one",
+        "answers, over TLS with the expected certificate",
     ));
     match gates::list(&connected).await {
         Ok(listed) => findings.push(judge(&listed)),
