@@ -490,6 +490,23 @@ mod tests {
         assert_eq!(stream.next.capacity(), 0);
     }
 
+    #[tokio::test]
+    async fn the_log_has_the_batches_of_its_own_history() {
+        let test = Test::start().await;
+        let behind = test.advance().await;
+        let last = test.advance().await;
+        let read = async |after| read_log(&*test.host.store, after).await.expect("read");
+        let News::Batches(batches) = read(behind).await else {
+            panic!("it is the same history");
+        };
+        let positions: Vec<_> = batches.iter().map(|batch| batch.position).collect();
+        assert_eq!(positions, [last]);
+
+        let mut other = behind;
+        other.chain = Chain([9; 32]);
+        assert!(matches!(read(other).await, News::OtherHistory));
+    }
+
     #[test]
     fn only_a_batch_of_the_same_history_continues_it() {
         let empty = View::empty(Incarnation([1; 16]));

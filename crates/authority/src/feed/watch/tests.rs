@@ -14,7 +14,7 @@ use super::{
     parts::{Test, hello, source},
     *,
 };
-use crate::domain::Mutation;
+use crate::{domain::Mutation, feed::parts::STALENESS};
 
 type Answers = Pin<Box<dyn Stream<Item = Result<Answer, StreamEnd>> + Send>>;
 
@@ -40,7 +40,7 @@ async fn open(test: &Test) -> (Sender<Result<Asked, StreamEnd>>, Answers) {
 
 async fn next(answers: &mut Answers) -> String {
     match answers.next().await {
-        Some(Ok(Answer::Welcome { .. })) => "welcome".into(),
+        Some(Ok(Answer::Welcome { is_fork: false, .. })) => "welcome".into(),
         Some(Ok(Answer::Delta(frame))) => format!("delta {}", frame.revision()),
         Some(Ok(Answer::Beat { beat, .. })) => format!("beat {}", beat.beat.head.revision),
         Some(Ok(Answer::Confirm)) => "confirm".into(),
@@ -108,4 +108,43 @@ async fn a_batch_that_changes_nothing_for_a_gate_is_sent_to_who_is_waited_for() 
     assert_eq!(next(&mut answers).await, format!("delta {quiet}"));
     assert_eq!(next(&mut answers).await, "confirm");
     assert_silent(&mut answers).await;
+}
+
+/// The next answer, which has to come.
+async fn soon(answers: &mut Answers) -> String {
+    let said = timeout(STALENESS, next(answers)).await;
+    said.unwrap_or_else(|_| "nothing".into())
+}
+
+#[tokio::test]
+async fn a_gate_is_asked_once_it_was_sent_what_a_caller_waits_for() {
+    let test = Test::start().await;
+    let (_gate, mut answers) = open(&test).await;
+    let confirmations = &test.host.validators.confirmations;
+    let sent = test.advance().await.revision;
+    assert_eq!(soon(&mut answers).await, format!("delta {sent}"));
+    // It was sent more than that.
+    confirmations.want(Revision(sent.0 - 1));
+    assert_eq!(soon(&mut answers).await, "confirm");
+
+    let next = sent.next();
+    confirmations.want(next);
+    assert_silent(&mut answers).await;
+    test.advance().await;
+    assert_eq!(soon(&mut answers).await, format!("delta {next}"));
+    assert_eq!(soon(&mut answers).await, "confirm");
+}
+
+#[tokio::test]
+async fn a_gate_that_has_answered_is_asked_about_a_later_revision() {
+    let test = Test::start().await;
+    let (mut gate, mut answers) = open(&test).await;
+    for _ in 0..3 {
+        let sent = test.advance().await.revision;
+        test.host.validators.confirmations.want(sent);
+        assert_eq!(soon(&mut answers).await, format!("delta {sent}"));
+        assert_eq!(soon(&mut answers).await, "confirm");
+        gate.send(Ok(Asked::Applied(sent))).await.expect("open");
+        assert_silent(&mut answers).await;
+    }
 }
