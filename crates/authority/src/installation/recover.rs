@@ -22,7 +22,7 @@ pub enum RecoverError {
     #[error(transparent)]
     Store(#[from] StoreError),
     /// The master key is not the installation's.
-    #[error("the master key is not the installation's")]
+    #[error("the master key: {0}")]
     MasterKey(#[from] Unsealable),
 }
 
