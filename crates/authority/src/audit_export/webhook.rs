@@ -142,8 +142,6 @@ impl Webhook {
             if refusal.is_gone {
                 return Err(DeliveryError::Gone);
             }
-            // The time counts for the tenant and not for the event: after a long outage each waiting
-            // event gets one attempt, and not a day.
             if self.failing().is_empty() {
                 // Once for an outage, and not for each attempt.
                 tracing::warn!(
@@ -152,6 +150,8 @@ impl Webhook {
                     "a webhook does not take an event of an audit export, and is asked again",
                 );
             }
+            // The time counts for the tenant and not for the event: after a long outage each waiting
+            // event gets one attempt, and not a day.
             let since = self.failing_since(&event.tenant_id);
             if since.elapsed() >= self.give_up_after {
                 return delivery.bury(event, &refusal.problem).await;

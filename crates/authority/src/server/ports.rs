@@ -67,7 +67,7 @@ impl PortTls {
     }
 }
 
-/// What all ports share.
+/// The parts that all ports share.
 pub(super) struct Ports<'a> {
     pub(super) app: &'a Arc<App>,
     pub(super) tls: &'a PortTls,

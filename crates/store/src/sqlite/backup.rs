@@ -84,7 +84,11 @@ impl Restoration {
 
     fn finish_blocking(self) -> Result<Option<PathBuf>, StoreError> {
         let staged = self.staging.join(FILE);
-        fold_log(&staged).map_err(store_error)?;
+        // Otherwise the new history, which the log has, would stay behind.
+        if !fold_log(&staged).map_err(store_error)? {
+            let problem = format!("{} is in use", staged.display());
+            return Err(StoreError::Unavailable(problem));
+        }
         let kept = keep_old(&self.directory)?;
         rename_durably(&staged, &self.directory.join(FILE))?;
         Ok(kept)
@@ -93,7 +97,7 @@ impl Restoration {
 
 impl Drop for Restoration {
     fn drop(&mut self) {
-        // What is left is replaced by the next restoration.
+        // The next restoration replaces a left-over.
         let _ = fs::remove_dir_all(&self.staging);
     }
 }
@@ -201,10 +205,12 @@ fn make_staging(staging: &Path, directory: &Path) -> io::Result<()> {
     give_to_owner(staging, directory)
 }
 
-/// Takes SQLite's log into the file of a database.
-fn fold_log(database: &Path) -> rusqlite::Result<()> {
+/// Takes SQLite's log into the file of a database. Returns false if somebody else uses the database.
+fn fold_log(database: &Path) -> rusqlite::Result<bool> {
     let connection = Connection::open(database)?;
-    connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+    let busy: i64 =
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+    Ok(busy == 0)
 }
 
 /// Keeps the database of a directory in a directory of its own, so that a rename can replace it in one step.
